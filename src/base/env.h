@@ -37,12 +37,13 @@ static inline uint64_t sotto_mono_ms(const struct sotto_env *env)
     return env->mono_ms(env->ctx);
 }
 
-/* A deterministic env from a 32-byte seed (tests, simulation, known-answer values): ChaCha20
- * stream, clock set by hand. Not for production. */
+/* A deterministic env from a 32-byte seed (tests, simulation, known-answer values), clock set by
+ * hand. Request number n (from 0) is filled with the ChaCha20 key stream of the seed under the
+ * nonce n (64-bit big-endian). Not for production. */
 struct sotto_env_fixed {
     struct sotto_env env; /* use &f->env */
     uint8_t seed[32];
-    uint64_t block;
+    uint64_t block; /* number of the next request */
     uint64_t now, mono;
     int fail_random; /* non-zero: random() fails */
 };
