@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_STORE_DB_H
+#define SOTTO_STORE_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/secret.h"
+
+/*
+ * A small face over SQLCipher (SQLite) for the stores in this folder; nobody else includes it.
+ * WAL, synchronous=FULL, foreign keys on, secure_delete, file mode 0600, cache 16 MiB. One
+ * connection per thread. Statements are prepared once, kept by the connection and found by the
+ * address of their text, so a call site costs no parsing.
+ */
+struct sotto_db;
+
+/* Steps in order; step i brings a database from version i to i+1 (user_version), all of them in one
+ * transaction. NEWER: written by a newer program, nothing was touched. */
+struct sotto_migration {
+    const char *sql;
+};
+
+/*
+ * key NULL: not encrypted (the relay). `vfs` NULL: the system's. Errors: NOT_FOUND when create is
+ * false and there is no file; BAD_TAG: wrong key or not a database; NEWER; IO; DENIED: readable by
+ * others; FULL. ret_why (room bytes, may be NULL) gets one line for people.
+ */
+enum sotto_err sotto_db_open(const char *path, const struct sotto_secret32 *key, bool create,
+                             const struct sotto_migration *steps, size_t step_count,
+                             const char *vfs, struct sotto_db **ret, char *ret_why, size_t room);
+void sotto_db_close(struct sotto_db *db); /* checkpoints; NULL is fine */
+
+/* Transactions: immediate. Nested begins count; only the outermost commit writes. After a failed
+ * commit (FULL, IO) everything since begin is rolled back. */
+enum sotto_err sotto_db_begin(struct sotto_db *db);
+enum sotto_err sotto_db_commit(struct sotto_db *db);
+void sotto_db_rollback(struct sotto_db *db);
+
+/*
+ * One statement with parameters by a format, one letter each: i int64_t, u uint64_t (stored as the
+ * same 64 bits), b (const void *, size_t) blob, s text (const char *, NULL is NULL), n NULL.
+ * sotto_db_run: no rows wanted. EXISTS: a uniqueness constraint; FULL, IO, BUG.
+ */
+enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fmt, ...);
+int64_t sotto_db_changes(struct sotto_db *db);
+int64_t sotto_db_last_id(struct sotto_db *db);
+
+/* Rows: query, then next until NOT_FOUND, then always done (also after errors). Columns from 0;
+ * views live until the next call on the row set. A statement of one text can be open once at a time: USAGE. */
+struct sotto_rows {
+    struct sotto_db *db;
+    void *stmt;
+};
+enum sotto_err sotto_db_query(struct sotto_db *db, struct sotto_rows *rows, const char *sql,
+                              const char *fmt, ...);
+enum sotto_err sotto_rows_next(struct sotto_rows *rows);
+void sotto_rows_done(struct sotto_rows *rows);
+bool sotto_rows_is_null(const struct sotto_rows *rows, int col);
+int64_t sotto_rows_int(const struct sotto_rows *rows, int col);
+uint64_t sotto_rows_uint(const struct sotto_rows *rows, int col);
+struct sotto_bytes sotto_rows_blob(const struct sotto_rows *rows, int col);
+const char *sotto_rows_text(const struct sotto_rows *rows, int col); /* NULL is "" */
+/* MALFORMED when the column is not exactly len bytes. */
+enum sotto_err sotto_rows_copy(const struct sotto_rows *rows, int col, void *ret, size_t len);
+
+#endif
