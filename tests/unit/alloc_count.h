@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_TESTS_ALLOC_COUNT_H
+#define SOTTO_TESTS_ALLOC_COUNT_H
+
+#include <stddef.h>
+
+/* How often this process, libraries included, has asked for heap memory (malloc, calloc, realloc,
+ * aligned_alloc and their kin) since its start. Linking the file is enough to count. */
+size_t alloc_count(void);
+
+#endif
