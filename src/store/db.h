@@ -13,9 +13,14 @@
  * A small face over SQLCipher (SQLite) for the stores in this folder; nobody else includes it.
  * WAL, synchronous=FULL, foreign keys on, secure_delete, file mode 0600, cache 16 MiB. One
  * connection per thread. Statements are prepared once, kept by the connection and found by the
- * address of their text, so a call site costs no parsing.
+ * address of their text, so a call site costs no parsing: sql must be a literal (static storage).
+ * Memory that SQLite gives back is wiped; temporary tables and journals stay in memory.
  */
 struct sotto_db;
+
+/* Once per process, before any call of sqlite3_* that is not made here (a test's VFS needs it; else
+ * sotto_db_open() does it). BUG: SQLite was in use already. */
+enum sotto_err sotto_db_init(void);
 
 /* Steps in order; step i brings a database from version i to i+1 (user_version), all of them in one
  * transaction. NEWER: written by a newer program, nothing was touched. */
@@ -24,32 +29,42 @@ struct sotto_migration {
 };
 
 /*
- * key NULL: not encrypted (the relay). `vfs` NULL: the system's. Errors: NOT_FOUND when create is
- * false and there is no file; BAD_TAG: wrong key or not a database; NEWER; IO; DENIED: readable by
- * others; FULL. ret_why (room bytes, may be NULL) gets one line for people.
+ * key NULL: not encrypted (the relay). `vfs` NULL: the system's (another one looks after the file's
+ * mode itself). Errors: NOT_FOUND when create is false and there is no file, or only one whose
+ * creation was cut short; BAD_TAG: wrong key or not a database; NEWER; IO; DENIED: readable by
+ * others, or no right to open it; FULL; LOCKED: another process writes for too long; BUG: a step is
+ * wrong. ret_why (room bytes, may be NULL) gets one line for people.
  */
 enum sotto_err sotto_db_open(const char *path, const struct sotto_secret32 *key, bool create,
                              const struct sotto_migration *steps, size_t step_count,
                              const char *vfs, struct sotto_db **ret, char *ret_why, size_t room);
-void sotto_db_close(struct sotto_db *db); /* checkpoints; NULL is fine */
+/* Checkpoints, so that the database is one file again. What was begun and not committed is rolled
+ * back. NULL is fine. */
+void sotto_db_close(struct sotto_db *db);
 
-/* Transactions: immediate. Nested begins count; only the outermost commit writes. After a failed
- * commit (FULL, IO) everything since begin is rolled back. */
+/*
+ * Transactions: immediate. They nest: an inner rollback undoes the inner part only, and only the
+ * outermost commit writes. commit ends its level in any case: after a failed one (FULL, IO, LOCKED)
+ * everything since its begin is rolled back. When SQLite had to give up the whole transaction (disk
+ * full, IO), every call gives that error until the outermost level has ended.
+ */
 enum sotto_err sotto_db_begin(struct sotto_db *db);
 enum sotto_err sotto_db_commit(struct sotto_db *db);
-void sotto_db_rollback(struct sotto_db *db);
+void sotto_db_rollback(struct sotto_db *db); /* nothing when there is no transaction */
 
 /*
  * One statement with parameters by a format, one letter each: i int64_t, u uint64_t (stored as the
  * same 64 bits), b (const void *, size_t) blob, s text (const char *, NULL is NULL), n NULL.
- * sotto_db_run: no rows wanted. EXISTS: a uniqueness constraint; FULL, IO, BUG.
+ * sotto_db_run: no rows wanted. Alone it is a transaction of its own. EXISTS: a uniqueness
+ * constraint; FULL, IO, NOMEM, LOCKED (another process writes for more than 10 s), BUG.
  */
 enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fmt, ...);
-int64_t sotto_db_changes(struct sotto_db *db);
+int64_t sotto_db_changes(struct sotto_db *db); /* rows changed by the last run */
 int64_t sotto_db_last_id(struct sotto_db *db);
 
 /* Rows: query, then next until NOT_FOUND, then always done (also after errors). Columns from 0;
- * views live until the next call on the row set. A statement of one text can be open once at a time: USAGE. */
+ * views live until the next call on the row set. A statement of one text can be open once at a
+ * time: USAGE. */
 struct sotto_rows {
     struct sotto_db *db;
     void *stmt;

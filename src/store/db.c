@@ -1,0 +1,828 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SQLITE_HAS_CODEC /* sqlite3_key_v2() */
+#include <sqlcipher/sqlite3.h>
+
+#include "base/log.h"
+
+/*
+ * Encryption is SQLCipher's, format 4: each page AES-256-CBC under the raw key with a fresh IV and
+ * an HMAC-SHA-512; the WAL holds the same encrypted pages. SQLCipher keeps the key itself in a
+ * locked heap of its own, masked while idle.
+ *
+ * Its cipher_memory_security is left off: it calls mlock() and munlock() for every allocation,
+ * which makes a commit about four times as dear, runs into the limit on locked memory with a cache
+ * of 16 MiB, and lifts the lock from neighbours on the same page. What matters of it, that nothing
+ * stays behind in memory that was given back, is done here by an allocator that wipes. Against
+ * dumps of living memory, programs call sotto_secret_harden_process().
+ */
+
+enum { BUSY_MS = 10000, CACHE_KIB = 16 * 1024, KEY_TEXT = 2 + 64 + 1 };
+
+struct cached {
+    const char *text;
+    sqlite3_stmt *stmt;
+    bool open; /* a row set uses it */
+};
+
+struct sotto_db {
+    sqlite3 *conn;
+    bool encrypted;
+    unsigned depth;        /* of begins without an end */
+    enum sotto_err lost;   /* SQLite gave up the transaction for this reason */
+    int reported;          /* the last error that was logged; 0 after a commit */
+    struct cached **cache; /* open addressing, room is a power of two */
+    size_t used, room;
+    char *path;
+};
+
+/* --- the allocator: wipes what it gives back --- */
+
+static void *mem_malloc(int n)
+{
+    return malloc((size_t)n);
+}
+
+static int mem_size(void *p)
+{
+    return p == NULL ? 0 : (int)malloc_usable_size(p);
+}
+
+static void mem_free(void *p)
+{
+    if (p == NULL)
+        return;
+    sotto_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+/* realloc() would leave the old block as it was. */
+static void *mem_realloc(void *p, int n)
+{
+    size_t old = malloc_usable_size(p);
+    void *q;
+
+    if ((size_t)n <= old)
+        return p;
+    if ((q = malloc((size_t)n)) == NULL)
+        return NULL;
+    memcpy(q, p, old);
+    mem_free(p);
+    return q;
+}
+
+static int mem_roundup(int n)
+{
+    return (n + 7) & ~7;
+}
+
+static int mem_init(void *ctx)
+{
+    return SQLITE_OK;
+}
+
+static void mem_shutdown(void *ctx)
+{
+}
+
+/* --- once per process --- */
+
+static pthread_once_t init_once = PTHREAD_ONCE_INIT;
+static enum sotto_err init_result;
+
+/* SQLCipher writes its errors to stderr; a wrong key is no news for anybody but the caller. */
+static int silence_cipher(void)
+{
+    sqlite3 *c = NULL;
+    int rc = sqlite3_open_v2(":memory:", &c, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(c, "PRAGMA cipher_log_level=NONE", NULL, NULL, NULL);
+    sqlite3_close(c);
+    return rc;
+}
+
+static void init_process(void)
+{
+    static const sqlite3_mem_methods wiping = {
+        .xMalloc = mem_malloc,
+        .xFree = mem_free,
+        .xRealloc = mem_realloc,
+        .xSize = mem_size,
+        .xRoundup = mem_roundup,
+        .xInit = mem_init,
+        .xShutdown = mem_shutdown,
+    };
+
+    init_result = SOTTO_ERR_BUG;
+    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &wiping) != SQLITE_OK)
+        sotto_log_bug("SQLite was used before sotto_db_init()");
+    else if (sqlite3_initialize() != SQLITE_OK || silence_cipher() != SQLITE_OK)
+        sotto_log_bug("SQLite does not start");
+    else
+        init_result = SOTTO_OK;
+}
+
+enum sotto_err sotto_db_init(void)
+{
+    (void)pthread_once(&init_once, init_process);
+    return init_result;
+}
+
+/* --- errors --- */
+
+static enum sotto_err constraint_error(int rc)
+{
+    switch (rc) {
+    case SQLITE_CONSTRAINT_UNIQUE:
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+    case SQLITE_CONSTRAINT_ROWID:
+        return SOTTO_ERR_EXISTS;
+    default:
+        return SOTTO_ERR_BUG;
+    }
+}
+
+static enum sotto_err error_of(const struct sotto_db *db, int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return SOTTO_OK;
+    case SQLITE_NOMEM:
+        return SOTTO_ERR_NOMEM;
+    case SQLITE_FULL:
+        return SOTTO_ERR_FULL;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return SOTTO_ERR_LOCKED;
+    case SQLITE_CONSTRAINT:
+        return constraint_error(rc);
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PROTOCOL:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return SOTTO_ERR_IO;
+    case SQLITE_ABORT:
+        return SOTTO_ERR_STATE; /* rolled back under an open row set */
+    case SQLITE_TOOBIG:
+        return SOTTO_ERR_TOO_LARGE;
+    case SQLITE_ERROR:
+        /* A page whose HMAC is wrong is reported like this, and the statement itself was fine when
+         * it was prepared. */
+        return db->encrypted ? SOTTO_ERR_IO : SOTTO_ERR_BUG;
+    default:
+        return SOTTO_ERR_BUG;
+    }
+}
+
+/* Says each trouble once, not once for every statement while a disk is full. SQLite's texts name
+ * tables and columns, never values. */
+static void report(struct sotto_db *db, enum sotto_err e, int rc)
+{
+    int no = sqlite3_system_errno(db->conn);
+
+    if (e == SOTTO_OK || e == SOTTO_ERR_EXISTS || e == SOTTO_ERR_STATE || rc == db->reported)
+        return;
+    db->reported = rc;
+    if (e == SOTTO_ERR_BUG)
+        sotto_log_bug("%s: %s (SQLite %d)", db->path, sqlite3_errmsg(db->conn), rc);
+    else
+        sotto_log_local("%s: %s (SQLite %d%s%s)", db->path, sqlite3_errmsg(db->conn), rc,
+                        no != 0 ? ", " : "", no != 0 ? strerror(no) : "");
+}
+
+/* What a step or a transaction command ended with. */
+static enum sotto_err finish(struct sotto_db *db, int rc)
+{
+    enum sotto_err e = error_of(db, rc);
+
+    report(db, e, rc);
+    /* On a full disk or a failed write SQLite rolls back by itself. Were that forgotten, the rest
+     * of the caller's transaction would be written statement by statement. */
+    if (e != SOTTO_OK && db->depth > 0 && sqlite3_get_autocommit(db->conn))
+        db->lost = e;
+    return e;
+}
+
+/* --- statements --- */
+
+static size_t slot_of(const struct sotto_db *db, const char *text)
+{
+    uint64_t h = (uint64_t)(uintptr_t)text * 0x9e3779b97f4a7c15u;
+    size_t i = (size_t)(h >> 32) & (db->room - 1);
+
+    while (db->cache[i] != NULL && db->cache[i]->text != text)
+        i = (i + 1) & (db->room - 1);
+    return i;
+}
+
+static enum sotto_err cache_grow(struct sotto_db *db)
+{
+    struct cached **old = db->cache;
+    size_t old_room = db->room, room = old_room == 0 ? 64 : old_room * 2;
+    struct cached **fresh = calloc(room, sizeof *fresh);
+
+    if (fresh == NULL)
+        return SOTTO_ERR_NOMEM;
+    db->cache = fresh;
+    db->room = room;
+    for (size_t i = 0; i < old_room; i++) {
+        if (old[i] != NULL)
+            fresh[slot_of(db, old[i]->text)] = old[i];
+    }
+    free(old);
+    return SOTTO_OK;
+}
+
+static enum sotto_err prepare(struct sotto_db *db, const char *sql, struct cached **ret)
+{
+    struct cached *c = calloc(1, sizeof *c);
+    const char *rest = NULL;
+    enum sotto_err e;
+    int rc;
+
+    if (c == NULL)
+        return SOTTO_ERR_NOMEM;
+    rc = sqlite3_prepare_v3(db->conn, sql, -1, SQLITE_PREPARE_PERSISTENT, &c->stmt, &rest);
+    if (rc != SQLITE_OK || c->stmt == NULL || *rest != '\0') {
+        e = rc == SQLITE_OK || rc == SQLITE_ERROR ? SOTTO_ERR_BUG : error_of(db, rc);
+        report(db, e, rc);
+        sqlite3_finalize(c->stmt);
+        free(c);
+        return e;
+    }
+    c->text = sql;
+    *ret = c;
+    return SOTTO_OK;
+}
+
+static enum sotto_err find_statement(struct sotto_db *db, const char *sql, struct cached **ret)
+{
+    struct cached *c = NULL;
+    enum sotto_err e;
+    size_t i;
+
+    if (db->used * 2 >= db->room && (e = cache_grow(db)) != 0)
+        return e;
+    i = slot_of(db, sql);
+    if (db->cache[i] == NULL) {
+        if ((e = prepare(db, sql, &c)) != 0)
+            return e;
+        db->cache[i] = c;
+        db->used++;
+    }
+    c = db->cache[i];
+    if (c->open)
+        return SOTTO_ERR_USAGE;
+    /* A text that is not a literal would run somebody else's statement. */
+    if (strcmp(sqlite3_sql(c->stmt), sql) != 0) {
+        sotto_log_bug("a statement's text changed: \"%s\"", sqlite3_sql(c->stmt));
+        return SOTTO_ERR_BUG;
+    }
+    *ret = c;
+    return SOTTO_OK;
+}
+
+static int bind_one(sqlite3_stmt *s, int i, char letter, va_list *ap, sqlite3_destructor_type how)
+{
+    const void *p;
+    const char *t;
+    size_t n;
+
+    switch (letter) {
+    case 'i':
+        return sqlite3_bind_int64(s, i, va_arg(*ap, int64_t));
+    case 'u':
+        return sqlite3_bind_int64(s, i, (int64_t)va_arg(*ap, uint64_t));
+    case 'b':
+        p = va_arg(*ap, const void *);
+        n = va_arg(*ap, size_t);
+        return sqlite3_bind_blob64(s, i, n > 0 ? p : "", n, how); /* NULL would be SQL's NULL */
+    case 's':
+        t = va_arg(*ap, const char *);
+        return t == NULL ? sqlite3_bind_null(s, i) : sqlite3_bind_text(s, i, t, -1, how);
+    case 'n':
+        return sqlite3_bind_null(s, i);
+    default:
+        return SQLITE_MISUSE;
+    }
+}
+
+static enum sotto_err bind_all(struct sotto_db *db, sqlite3_stmt *s, const char *fmt, va_list *ap,
+                               sqlite3_destructor_type how)
+{
+    int i, rc;
+
+    for (i = 0; fmt[i] != '\0'; i++) {
+        if ((rc = bind_one(s, i + 1, fmt[i], ap, how)) != SQLITE_OK) {
+            enum sotto_err e = error_of(db, rc);
+
+            report(db, e, rc);
+            return e;
+        }
+    }
+    if (i != sqlite3_bind_parameter_count(s)) {
+        sotto_log_bug("%d parameters for \"%s\"", i, sqlite3_sql(s));
+        return SOTTO_ERR_BUG;
+    }
+    return SOTTO_OK;
+}
+
+/* Also lets go of parameters, which may be secret or about to be freed. */
+static void release(struct cached *c)
+{
+    (void)sqlite3_reset(c->stmt);
+    (void)sqlite3_clear_bindings(c->stmt);
+    c->open = false;
+}
+
+enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fmt, ...)
+{
+    struct cached *c;
+    enum sotto_err e;
+    va_list ap;
+    int rc;
+
+    if (db->lost != SOTTO_OK)
+        return db->lost;
+    if ((e = find_statement(db, sql, &c)) != 0)
+        return e;
+    va_start(ap, fmt);
+    e = bind_all(db, c->stmt, fmt, &ap, SQLITE_STATIC);
+    va_end(ap);
+    if (e == SOTTO_OK) {
+        do
+            rc = sqlite3_step(c->stmt);
+        while (rc == SQLITE_ROW);
+        e = finish(db, rc);
+    }
+    release(c);
+    return e;
+}
+
+int64_t sotto_db_changes(struct sotto_db *db)
+{
+    return sqlite3_changes64(db->conn);
+}
+
+int64_t sotto_db_last_id(struct sotto_db *db)
+{
+    return sqlite3_last_insert_rowid(db->conn);
+}
+
+enum sotto_err sotto_db_query(struct sotto_db *db, struct sotto_rows *rows, const char *sql,
+                              const char *fmt, ...)
+{
+    struct cached *c;
+    enum sotto_err e;
+    va_list ap;
+
+    *rows = (struct sotto_rows){.db = db};
+    if (db->lost != SOTTO_OK)
+        return db->lost;
+    if ((e = find_statement(db, sql, &c)) != 0)
+        return e;
+    va_start(ap, fmt);
+    e = bind_all(db, c->stmt, fmt, &ap, SQLITE_TRANSIENT);
+    va_end(ap);
+    if (e != SOTTO_OK) {
+        release(c);
+        return e;
+    }
+    c->open = true;
+    rows->stmt = c;
+    return SOTTO_OK;
+}
+
+enum sotto_err sotto_rows_next(struct sotto_rows *rows)
+{
+    struct cached *c = rows->stmt;
+    enum sotto_err e;
+    int rc;
+
+    if (c == NULL)
+        return SOTTO_ERR_USAGE;
+    if (rows->db->lost != SOTTO_OK)
+        return rows->db->lost;
+    rc = sqlite3_step(c->stmt);
+    e = finish(rows->db, rc);
+    if (rc == SQLITE_ROW)
+        return SOTTO_OK;
+    /* Another step would begin anew: the set has ended. */
+    release(c);
+    rows->stmt = NULL;
+    return e == SOTTO_OK ? SOTTO_ERR_NOT_FOUND : e;
+}
+
+void sotto_rows_done(struct sotto_rows *rows)
+{
+    if (rows->stmt != NULL)
+        release(rows->stmt);
+    rows->stmt = NULL;
+}
+
+static sqlite3_stmt *row_stmt(const struct sotto_rows *rows)
+{
+    return ((const struct cached *)rows->stmt)->stmt;
+}
+
+bool sotto_rows_is_null(const struct sotto_rows *rows, int col)
+{
+    return sqlite3_column_type(row_stmt(rows), col) == SQLITE_NULL;
+}
+
+int64_t sotto_rows_int(const struct sotto_rows *rows, int col)
+{
+    return sqlite3_column_int64(row_stmt(rows), col);
+}
+
+uint64_t sotto_rows_uint(const struct sotto_rows *rows, int col)
+{
+    return (uint64_t)sqlite3_column_int64(row_stmt(rows), col);
+}
+
+struct sotto_bytes sotto_rows_blob(const struct sotto_rows *rows, int col)
+{
+    const void *p = sqlite3_column_blob(row_stmt(rows), col);
+
+    return (struct sotto_bytes){.p = p, .n = (size_t)sqlite3_column_bytes(row_stmt(rows), col)};
+}
+
+const char *sotto_rows_text(const struct sotto_rows *rows, int col)
+{
+    const char *t = (const char *)sqlite3_column_text(row_stmt(rows), col);
+
+    return t == NULL ? "" : t;
+}
+
+enum sotto_err sotto_rows_copy(const struct sotto_rows *rows, int col, void *ret, size_t len)
+{
+    struct sotto_bytes b = sotto_rows_blob(rows, col);
+
+    if (b.n != len)
+        return SOTTO_ERR_MALFORMED;
+    if (len > 0)
+        memcpy(ret, b.p, len);
+    return SOTTO_OK;
+}
+
+/* --- transactions --- */
+
+enum sotto_err sotto_db_begin(struct sotto_db *db)
+{
+    enum sotto_err e = db->depth == 0 ? sotto_db_run(db, "BEGIN IMMEDIATE", "")
+                                      : sotto_db_run(db, "SAVEPOINT inner_level", "");
+
+    if (e == SOTTO_OK)
+        db->depth++;
+    return e;
+}
+
+/* The level is gone in the bookkeeping; what is left of it in the database goes too. */
+static void undo_level(struct sotto_db *db)
+{
+    db->depth--;
+    if (db->depth > 0 && db->lost == SOTTO_OK) {
+        if (sotto_db_run(db, "ROLLBACK TO inner_level", "") != SOTTO_OK ||
+            sotto_db_run(db, "RELEASE inner_level", "") != SOTTO_OK)
+            db->lost = db->lost != SOTTO_OK ? db->lost : SOTTO_ERR_IO;
+    }
+    if (db->depth == 0) {
+        db->lost = SOTTO_OK;
+        if (!sqlite3_get_autocommit(db->conn))
+            (void)sotto_db_run(db, "ROLLBACK", "");
+    }
+}
+
+enum sotto_err sotto_db_commit(struct sotto_db *db)
+{
+    enum sotto_err e = db->lost;
+
+    if (db->depth == 0) {
+        sotto_log_bug("%s: commit without begin", db->path);
+        return SOTTO_ERR_BUG;
+    }
+    if (e == SOTTO_OK)
+        e = db->depth == 1 ? sotto_db_run(db, "COMMIT", "")
+                           : sotto_db_run(db, "RELEASE inner_level", "");
+    if (e != SOTTO_OK) {
+        undo_level(db);
+        return e;
+    }
+    if (--db->depth == 0)
+        db->reported = 0;
+    return SOTTO_OK;
+}
+
+void sotto_db_rollback(struct sotto_db *db)
+{
+    if (db->depth > 0)
+        undo_level(db);
+}
+
+/* --- open and close --- */
+
+struct opening {
+    const char *path;
+    char *why;
+    size_t room;
+};
+
+static enum sotto_err because(const struct opening *o, enum sotto_err e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static enum sotto_err because(const struct opening *o, enum sotto_err e, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (o->why != NULL && o->room > 0) {
+        va_start(ap, fmt);
+        (void)vsnprintf(o->why, o->room, fmt, ap);
+        va_end(ap);
+    }
+    return e;
+}
+
+static enum sotto_err because_sqlite(const struct opening *o, const struct sotto_db *db, int rc)
+{
+    enum sotto_err e = error_of(db, rc);
+    int no = db->conn != NULL ? sqlite3_system_errno(db->conn) : 0;
+    const char *text = db->conn != NULL ? sqlite3_errmsg(db->conn) : sqlite3_errstr(rc);
+
+    if (e == SOTTO_ERR_FULL)
+        return because(o, e, "no room left on the disk for %s; make room and try again", o->path);
+    if (e == SOTTO_ERR_LOCKED)
+        return because(o, e, "%s is in use by another process; end that one and try again",
+                       o->path);
+    if ((rc & 0xff) == SQLITE_CANTOPEN && (no == EACCES || no == EPERM || no == EROFS))
+        return because(o, SOTTO_ERR_DENIED, "%s cannot be opened: %s", o->path, strerror(no));
+    return because(o, e, "%s: %s%s%s", o->path, text, no != 0 ? ": " : "",
+                   no != 0 ? strerror(no) : "");
+}
+
+/* The file is made here and not by SQLite, which would make it readable for others and tighten it
+ * later; the WAL takes its mode from the file. */
+static enum sotto_err make_file(const struct opening *o)
+{
+    int fd = open(o->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        (void)close(fd);
+        return SOTTO_OK;
+    }
+    switch (errno) {
+    case EEXIST: /* another process was faster */
+        return SOTTO_OK;
+    case ENOSPC:
+    case EDQUOT:
+        return because(o, SOTTO_ERR_FULL,
+                       "no room left on the disk for %s; make room and try again", o->path);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return because(o, SOTTO_ERR_DENIED, "%s cannot be made: %s", o->path, strerror(errno));
+    default:
+        return because(o, SOTTO_ERR_IO, "%s cannot be made: %s", o->path, strerror(errno));
+    }
+}
+
+static enum sotto_err check_file(const struct opening *o, bool create)
+{
+    struct stat st;
+
+    if (stat(o->path, &st) != 0) {
+        if (errno == ENOENT && create)
+            return make_file(o);
+        if (errno == ENOENT || errno == ENOTDIR)
+            return because(o, SOTTO_ERR_NOT_FOUND, "%s does not exist", o->path);
+        return because(o, errno == EACCES ? SOTTO_ERR_DENIED : SOTTO_ERR_IO,
+                       "%s cannot be opened: %s", o->path, strerror(errno));
+    }
+    if ((st.st_mode & 077) != 0)
+        return because(o, SOTTO_ERR_DENIED,
+                       "%s can be read by others (mode %03o); make it private: chmod 600 %s",
+                       o->path, (unsigned)st.st_mode & 0777, o->path);
+    return SOTTO_OK;
+}
+
+static enum sotto_err check_vfs_file(const struct opening *o, const char *name, bool create)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(name);
+    int there = 0;
+
+    if (vfs == NULL)
+        return because(o, SOTTO_ERR_USAGE, "no VFS is called %s", name);
+    if (!create &&
+        (vfs->xAccess(vfs, o->path, SQLITE_ACCESS_EXISTS, &there) != SQLITE_OK || !there))
+        return because(o, SOTTO_ERR_NOT_FOUND, "%s does not exist", o->path);
+    return SOTTO_OK;
+}
+
+static int hand_over_key(sqlite3 *conn, const struct sotto_secret32 *key)
+{
+    char text[KEY_TEXT + 1];
+    int rc;
+
+    /* The form that SQLCipher takes as the key itself and not as a passphrase. */
+    memcpy(text, "x'", 2);
+    (void)sotto_hex_encode(key->b, sizeof key->b, text + 2);
+    text[KEY_TEXT - 1] = '\'';
+    rc = sqlite3_key_v2(conn, "main", text, KEY_TEXT);
+    sotto_wipe(text, sizeof text);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(conn, "PRAGMA cipher_compatibility=4", NULL, NULL, NULL);
+    return rc;
+}
+
+static int read_version(sqlite3 *conn, int *ret)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(conn, "PRAGMA user_version", -1, &s, NULL);
+
+    if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        *ret = sqlite3_column_int(s, 0);
+        rc = SQLITE_OK;
+    }
+    (void)sqlite3_finalize(s);
+    return rc;
+}
+
+/* Opens, hands over the key, reads the first page; writes nothing. */
+static enum sotto_err first_look(const struct opening *o, struct sotto_db *db,
+                                 const struct sotto_secret32 *key, bool create, const char *vfs,
+                                 size_t step_count)
+{
+    int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_EXRESCODE;
+    int rc = sqlite3_open_v2(o->path, &db->conn, flags, vfs), version = 0;
+
+    if (rc == SQLITE_OK && key != NULL)
+        rc = hand_over_key(db->conn, key);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_busy_timeout(db->conn, BUSY_MS);
+    /* Until the database is known to be ours to write, not even its WAL is carried over. */
+    if (rc == SQLITE_OK)
+        rc = sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    if (rc == SQLITE_OK)
+        rc = read_version(db->conn, &version);
+    if ((rc & 0xff) == SQLITE_NOTADB)
+        return because(o, SOTTO_ERR_BAD_TAG,
+                       key != NULL ? "%s does not open with this key, or its first page is damaged"
+                                   : "%s is not a Sotto database, or its first page is damaged",
+                       o->path);
+    if (rc != SQLITE_OK)
+        return because_sqlite(o, db, rc);
+    if (version < 0 || (size_t)version > step_count)
+        return because(o, SOTTO_ERR_NEWER,
+                       "%s was written by a newer version of Sotto (schema %d, known here: %zu); "
+                       "nothing was changed, use that version",
+                       o->path, version, step_count);
+    if (version == 0 && !create)
+        return because(o, SOTTO_ERR_NOT_FOUND, "%s is empty: it was never set up", o->path);
+    return SOTTO_OK;
+}
+
+static int journal_mode_seen(void *ctx, int count, char **values, char **names)
+{
+    *(bool *)ctx = count == 1 && values[0] != NULL && strcmp(values[0], "wal") == 0;
+    return 0;
+}
+
+static enum sotto_err configure(const struct opening *o, struct sotto_db *db)
+{
+    char settings[256];
+    bool wal = false;
+    int rc;
+
+    (void)snprintf(settings, sizeof settings,
+                   "PRAGMA temp_store=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
+                   "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-%d; PRAGMA foreign_keys=OFF",
+                   CACHE_KIB);
+    rc = sqlite3_exec(db->conn, "PRAGMA journal_mode=WAL", journal_mode_seen, &wal, NULL);
+    if (rc == SQLITE_OK && !wal)
+        return because(o, SOTTO_ERR_IO,
+                       "%s lies on a file system that cannot share memory; put it on a local disk",
+                       o->path);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db->conn, settings, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? SOTTO_OK : because_sqlite(o, db, rc);
+}
+
+static int references_broken(void *ctx, int count, char **values, char **names)
+{
+    *(bool *)ctx = true;
+    return 0;
+}
+
+static int migrate_steps(sqlite3 *conn, const struct sotto_migration *steps, size_t count,
+                         bool *ret_broken)
+{
+    char set[64];
+    int version = 0, rc;
+
+    /* Read again: another process may have migrated while this one waited for the lock. */
+    if ((rc = read_version(conn, &version)) != SQLITE_OK || (size_t)version >= count)
+        return rc;
+    for (size_t i = (size_t)version; i < count; i++) {
+        if ((rc = sqlite3_exec(conn, steps[i].sql, NULL, NULL, NULL)) != SQLITE_OK)
+            return rc;
+    }
+    if ((rc = sqlite3_exec(conn, "PRAGMA foreign_key_check", references_broken, ret_broken,
+                           NULL)) != SQLITE_OK)
+        return rc;
+    (void)snprintf(set, sizeof set, "PRAGMA user_version=%zu", count);
+    return sqlite3_exec(conn, set, NULL, NULL, NULL);
+}
+
+/* Foreign keys are off meanwhile, as a step that rebuilds a table needs; what it leaves is checked
+ * as a whole. */
+static enum sotto_err migrate(const struct opening *o, struct sotto_db *db,
+                              const struct sotto_migration *steps, size_t count)
+{
+    enum sotto_err e = SOTTO_OK;
+    bool broken = false;
+    int version = 0, rc = read_version(db->conn, &version);
+
+    if (rc == SQLITE_OK && (size_t)version < count) {
+        rc = sqlite3_exec(db->conn, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = migrate_steps(db->conn, steps, count, &broken);
+        if (rc == SQLITE_OK && !broken)
+            rc = sqlite3_exec(db->conn, "COMMIT", NULL, NULL, NULL);
+    }
+    if (broken)
+        e = because(o, SOTTO_ERR_BUG, "%s: a migration broke references; nothing was changed",
+                    o->path);
+    else if ((rc & 0xff) == SQLITE_ERROR)
+        e = because(o, SOTTO_ERR_BUG, "%s: a migration failed (%s); nothing was changed", o->path,
+                    sqlite3_errmsg(db->conn));
+    else if (rc != SQLITE_OK)
+        e = because_sqlite(o, db, rc);
+    if (e != SOTTO_OK && !sqlite3_get_autocommit(db->conn))
+        (void)sqlite3_exec(db->conn, "ROLLBACK", NULL, NULL, NULL);
+    if (e == SOTTO_OK &&
+        (rc = sqlite3_exec(db->conn, "PRAGMA foreign_keys=ON", NULL, NULL, NULL)) != SQLITE_OK)
+        e = because_sqlite(o, db, rc);
+    return e;
+}
+
+enum sotto_err sotto_db_open(const char *path, const struct sotto_secret32 *key, bool create,
+                             const struct sotto_migration *steps, size_t step_count,
+                             const char *vfs, struct sotto_db **ret, char *ret_why, size_t room)
+{
+    const struct opening o = {.path = path, .why = ret_why, .room = room};
+    struct sotto_db *db;
+    enum sotto_err e;
+
+    if ((e = sotto_db_init()) != 0)
+        return because(&o, e, "the database library does not start");
+    if ((e = vfs == NULL ? check_file(&o, create) : check_vfs_file(&o, vfs, create)) != 0)
+        return e;
+    db = calloc(1, sizeof *db);
+    if (db == NULL || (db->path = strdup(path)) == NULL) {
+        free(db);
+        return because(&o, SOTTO_ERR_NOMEM, "out of memory");
+    }
+    db->encrypted = key != NULL;
+    if ((e = first_look(&o, db, key, create, vfs, step_count)) != 0 ||
+        (e = configure(&o, db)) != 0 || (e = migrate(&o, db, steps, step_count)) != 0) {
+        sotto_db_close(db);
+        return e;
+    }
+    (void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
+    *ret = db;
+    return SOTTO_OK;
+}
+
+void sotto_db_close(struct sotto_db *db)
+{
+    if (db == NULL)
+        return;
+    for (size_t i = 0; i < db->room; i++) {
+        if (db->cache[i] == NULL)
+            continue;
+        (void)sqlite3_finalize(db->cache[i]->stmt);
+        free(db->cache[i]);
+    }
+    free(db->cache);
+    if (sqlite3_close(db->conn) != SQLITE_OK)
+        sotto_log_bug("%s: closed while in use", db->path);
+    free(db->path);
+    free(db);
+}
