@@ -46,17 +46,17 @@ sanitize:
 
 fuzz:
 	@scripts/install-deps.sh build sanitize
-	@scripts/build.sh fuzz
+	@scripts/build.sh fuzz fuzz-programs
 	@scripts/fuzz.py --build build-fuzz --seconds $(FUZZ_SECONDS)
 
 fuzz-coverage:
 	@scripts/install-deps.sh build sanitize
-	@scripts/build.sh cov
+	@scripts/build.sh cov fuzz-programs
 	@scripts/fuzz-coverage.py --build build-cov
 
 soak: everything
 	@scripts/install-deps.sh sanitize
-	@scripts/build.sh fuzz
+	@scripts/build.sh fuzz fuzz-programs
 	@SOAK_SECONDS=$(SOAK_SECONDS) scripts/test.py --build build --only soak
 	@scripts/fuzz.py --build build-fuzz --seconds $(SOAK_SECONDS)
 

@@ -42,11 +42,9 @@ build_packages() {
     need libedit-dev pc:libedit
     need libcmocka-dev pc:cmocka
     need ca-certificates 'file:/etc/ssl/certs/ca-certificates.crt'
-    # npm fetches the pinned C sources; see scripts/deps.sh for when they are not needed.
-    if ! scripts/deps.sh --have-system; then
-        need nodejs node
-        need npm npm
-    fi
+    # npm fetches the pinned C sources (scripts/deps.sh); no JavaScript of theirs is run.
+    need nodejs node
+    need npm npm
 }
 
 test_packages() {

@@ -33,7 +33,11 @@ do_install() {
     DESTDIR=$DESTDIR meson install -C build --no-rebuild --quiet
     mkdir -p "$DESTDIR$PREFIX/share/sotto"
     {
-        grep -v '^#' build/meson-logs/install-log.txt | sed "s|^$DESTDIR||"
+        grep -v '^#' build/meson-logs/install-log.txt | while IFS= read -r file; do
+            if [ ! -d "$file" ] || [ -L "$file" ]; then
+                echo "${file#"$DESTDIR"}"
+            fi
+        done
         echo "$list"
     } >"$DESTDIR$list"
     if [ -z "$DESTDIR" ] && [ "$(id -u)" -eq 0 ]; then

@@ -16,7 +16,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
-enum { MAX_INPUT = 16 * 1024 * 1024 };
+enum { LARGEST_INPUT = 16 * 1024 * 1024 };
 
 static size_t inputs;
 
@@ -29,7 +29,7 @@ static int replay_file(const char *path)
     size_t size;
     int ok;
 
-    if (f == NULL || fstat(fileno(f), &st) != 0 || st.st_size > MAX_INPUT) {
+    if (f == NULL || fstat(fileno(f), &st) != 0 || st.st_size > LARGEST_INPUT) {
         printf("# cannot read %s: %s\n", path, f == NULL ? strerror(errno) : "too large");
         if (f != NULL)
             fclose(f);
