@@ -32,13 +32,16 @@ uint32_t sotto_sealing_key_id(const uint8_t pub[32]);
 /* Which of our sealing keys it was made for. MALFORMED, UNSUPPORTED. */
 enum sotto_err sotto_envelope_peek(const uint8_t *data, size_t len, uint32_t *ret_key_id);
 
-/* ret needs len + SOTTO_ENVELOPE_OVERHEAD. TOO_LARGE, BAD_KEY, RANDOM. */
+/* ret needs len + SOTTO_ENVELOPE_OVERHEAD bytes and may not overlap msg. TOO_LARGE (msg or room);
+ * BAD_KEY: their sealing key is low-order; USAGE: sender is no name, or no message; RANDOM. */
 enum sotto_err sotto_envelope_seal(const struct sotto_env *env, const struct sotto_account *to,
                                    const struct sotto_device *to_device, const char *sender,
                                    uint64_t sender_device, enum sotto_envelope_kind kind,
                                    const uint8_t *msg, size_t len, uint8_t *ret, size_t room,
                                    size_t *ret_len);
-/* buf needs len bytes and keeps what the result points into. BAD_TAG, MALFORMED, UNSUPPORTED. */
+/* buf needs len bytes and keeps what the result points into. BAD_TAG: not for this device or key,
+ * or altered; BAD_KEY: low-order point in it; MALFORMED; UNSUPPORTED: suite or kind of a newer
+ * version. */
 enum sotto_err sotto_envelope_open(const struct sotto_dh_pair *sealing,
                                    const struct sotto_account *us, uint64_t our_device,
                                    const uint8_t *data, size_t len, uint8_t *buf,

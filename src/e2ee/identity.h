@@ -26,7 +26,8 @@ struct sotto_device {
     uint8_t sign_pub[32];
     uint8_t dh_pub[32];
     uint8_t sealing_pub[32];
-    uint64_t sealing_expires_ms; /* when the owner means to have a new one; an older one still works */
+    uint64_t
+        sealing_expires_ms; /* when the owner means to have a new one; an older one still works */
     uint32_t capabilities;
 };
 
@@ -46,6 +47,11 @@ struct sotto_account {
     char name[SOTTO_NAME_MAX + 1];
     uint8_t key[32]; /* Ed25519 */
 };
+/* The layout of an account in whatever names one: relay id 32, name (field8), account key 32. */
+#define SOTTO_ACCOUNT_MAX (32 + 1 + SOTTO_NAME_MAX + 32)
+void sotto_account_write(struct sotto_writer *w, const struct sotto_account *account);
+/* TRUNCATED; MALFORMED: not a name. */
+enum sotto_err sotto_account_read(struct sotto_reader *r, struct sotto_account *ret);
 
 /*
  * A device's signed entry: fixed layout (docs/protocol.md), then the device's own signature,
@@ -56,8 +62,8 @@ struct sotto_account {
 enum sotto_err sotto_entry_sign(const struct sotto_sign_pair *device_key,
                                 const struct sotto_account *account,
                                 const struct sotto_device *device, uint8_t ret[SOTTO_ENTRY_BYTES]);
-/* MALFORMED, BAD_SIGNATURE (not made by this device for this account), BAD_KEY (low-order X25519
- * or id that is not the key's). */
+/* MALFORMED; UNSUPPORTED: a later version's; BAD_SIGNATURE (not made by this device for this
+ * account); BAD_KEY (low-order X25519 or id that is not the key's). */
 enum sotto_err sotto_entry_open(const uint8_t *data, size_t len,
                                 const struct sotto_account *account, struct sotto_device *ret);
 
@@ -77,11 +83,15 @@ struct sotto_list {
     struct sotto_device devices[SOTTO_DEVICES_MAX];
     uint8_t entries[SOTTO_DEVICES_MAX][SOTTO_ENTRY_BYTES]; /* the signed bytes of each */
 };
-/* Signs account, version, prev_hash, time_ms and the entries[0..count-1]; fills hash and devices.
- * ret has SOTTO_LIST_MAX bytes of room. USAGE: no device, too many, or one id twice. */
+/* Signs account, version, prev_hash (zero in version 1 and only there), time_ms and the
+ * entries[0..count-1]; fills hash and devices. ret has SOTTO_LIST_MAX bytes of room. USAGE: no
+ * device, too many, one id twice, not the account's key, or no valid name or history; errors of
+ * sotto_entry_open(): an entry that is not of this account. */
 enum sotto_err sotto_list_sign(const struct sotto_sign_pair *account_key, struct sotto_list *list,
                                uint8_t *ret, size_t *ret_len);
-/* Checks layout, every entry and the account signature. MALFORMED, BAD_SIGNATURE, BAD_KEY. */
+/* Checks layout, every entry and the account signature; whether it is the list that was asked for
+ * (relay, name, key) is for the caller to compare. MALFORMED, BAD_SIGNATURE, BAD_KEY: drop it, keep
+ * the known one. UNSUPPORTED: written by a newer version. */
 enum sotto_err sotto_list_open(const uint8_t *data, size_t len, struct sotto_list *ret);
 /*
  * May `next` replace `known`? OK: yes, or it is the same. NEW_IDENTITY: other account key.
@@ -94,13 +104,14 @@ const struct sotto_device *sotto_list_find(const struct sotto_list *list, uint64
 
 /*
  * The code that both screens show when a device is added: 8 characters of RFC 4648 base32, as
- * "ABCD-EFGH" (NUL-terminated), 40 bits of Argon2id (64 MiB, 3 passes) over relay id, name, account key and the new
- * device's entry, so that a relay that wants to slip in its own device has to find a second
- * preimage of a memory-hard function while two people look at the code. NOMEM.
+ * "ABCD-EFGH" (NUL-terminated), 40 bits of Argon2id (64 MiB, 3 passes) over relay id, name, account
+ * key and the new device's entry, so that a relay that wants to slip in its own device has to find
+ * a second preimage of a memory-hard function while two people look at the code. NOMEM.
  */
 #define SOTTO_LINK_CODE 9
 enum sotto_err sotto_link_code(const struct sotto_account *account,
-                               const uint8_t entry[SOTTO_ENTRY_BYTES], char ret[SOTTO_LINK_CODE + 1]);
+                               const uint8_t entry[SOTTO_ENTRY_BYTES],
+                               char ret[SOTTO_LINK_CODE + 1]);
 
 /*
  * Safety number: Signal's numeric fingerprint, version 2: 5,200 x SHA-512 on each side, 30 digits

@@ -28,14 +28,19 @@ struct sotto_prekey {
     uint8_t kem_pub[SOTTO_KEM_PUBLIC];
     uint8_t bytes[SOTTO_PREKEY_BYTES]; /* the exact signed layout, signature last */
 };
+/* The public ML-KEM key is not kept but its hash is, in `digest`: the handshake's associated data
+ * names a pre-key by SHA-256 of its signed layout without the signature, so that the responder
+ * need not expand a seed (as dear as a decapsulation) to learn the public key. */
 struct sotto_prekey_private {
     enum sotto_prekey_type type;
     uint32_t id;
+    uint32_t generation;
     uint64_t expires_ms;
+    uint8_t digest[32];
     struct sotto_dh_pair dh;
     struct sotto_kem_seed kem;
 };
-#define SOTTO_PREKEY_PRIVATE_BYTES (1 + 4 + 8 + 32 + 32 + SOTTO_KEM_SEED)
+#define SOTTO_PREKEY_PRIVATE_BYTES (1 + 4 + 4 + 8 + 32 + 32 + 32 + SOTTO_KEM_SEED)
 
 /* RANDOM. Wipe *ret_private with sotto_prekey_private_wipe(). */
 enum sotto_err sotto_prekey_generate(const struct sotto_env *env,
@@ -49,7 +54,9 @@ enum sotto_err sotto_prekey_parse(const uint8_t *data, size_t len, struct sotto_
 /* BAD_SIGNATURE; BAD_KEY (KEM modulus, low order); USAGE: of another device; EXPIRED: generation
  * below the listed one. Time is not looked at. */
 enum sotto_err sotto_prekey_verify(const struct sotto_prekey *p, const struct sotto_device *device);
-/* For the profile's database. */
+/* SHA-256 of the layout without the signature. */
+void sotto_prekey_digest(const struct sotto_prekey *p, uint8_t ret[32]);
+/* For the profile's database. Read: MALFORMED. */
 void sotto_prekey_private_write(const struct sotto_prekey_private *p,
                                 uint8_t ret[SOTTO_PREKEY_PRIVATE_BYTES]);
 enum sotto_err sotto_prekey_private_read(const uint8_t *data, size_t len,
