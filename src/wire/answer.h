@@ -168,10 +168,15 @@ struct sotto_answer {
     void *owner;
 };
 
-/* As sotto_request_*. Decoding a hello verifies its signature: BAD_SIGNATURE. */
+/*
+ * As sotto_request_*. What is pushed has id 0, what answers has another; an error may have either.
+ * Decoding a hello verifies its signature: BAD_SIGNATURE, or UNSUPPORTED when its layout is a newer
+ * one. UNSUPPORTED is also a body that only a newer relay knows: skip the frame.
+ */
 enum sotto_err sotto_answer_decode(const uint8_t *frame, size_t len, struct sotto_answer **ret);
 void sotto_answer_free(struct sotto_answer *a);
-/* A hello is signed while it is encoded: relay_key is needed for that type only, else NULL. */
+/* A hello is signed while it is encoded: relay_key, whose public part must be the relay id, is
+ * needed for that type only, else NULL. */
 enum sotto_err sotto_answer_encode(const struct sotto_answer *a,
                                    const struct sotto_sign_pair *relay_key, struct sotto_buf *buf);
 

@@ -78,8 +78,9 @@ void sotto_conversation_direct(const uint8_t relay_id[32], const char *a, const 
                                uint8_t ret[SOTTO_CONVERSATION_ID]);
 
 /* As sotto_request_*; no length prefix, ret_buf gets the bytes appended. TOO_LARGE above
- * SOTTO_CONTENT_MAX. Members must be sorted, distinct, and the conversation theirs is checked by
- * the caller (it needs the relay id). */
+ * SOTTO_CONTENT_MAX. Members must be sorted and distinct, both list versions at least 1; that the
+ * conversation is that of the members is checked by the caller (it needs the relay id). An UNKNOWN
+ * one cannot be encoded (USAGE): its bytes are kept as they came. */
 enum sotto_err sotto_content_decode(const uint8_t *data, size_t len, struct sotto_content **ret);
 void sotto_content_free(struct sotto_content *c);
 enum sotto_err sotto_content_encode(const struct sotto_content *c, struct sotto_buf *buf);

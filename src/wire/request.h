@@ -138,10 +138,13 @@ struct sotto_request {
 };
 
 /* Decodes and checks the body of one frame (without the length). On success release with
- * sotto_request_free(). MALFORMED: sizes, names, counts, an unknown or missing body; NOMEM. */
+ * sotto_request_free(), which wipes it. frame may go away afterwards. Only an ack and a goodbye may
+ * have id 0. A small frame cannot make this take much memory (wire/proto.h). MALFORMED: sizes,
+ * names, counts, one device twice in a submit, an unknown or missing body; NOMEM. */
 enum sotto_err sotto_request_decode(const uint8_t *frame, size_t len, struct sotto_request **ret);
 void sotto_request_free(struct sotto_request *r); /* NULL is fine; for decoded ones only */
-/* Appends length and body. TOO_LARGE: above SOTTO_FRAME_MAX; NOMEM. buf unchanged then. */
+/* Appends length and body. TOO_LARGE: above SOTTO_FRAME_MAX; NOMEM; USAGE: our own decoder would
+ * refuse it. buf is unchanged then. */
 enum sotto_err sotto_request_encode(const struct sotto_request *r, struct sotto_buf *buf);
 
 #endif
