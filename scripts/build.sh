@@ -41,6 +41,9 @@ options="$options -Dwerror=${SOTTO_WERROR:-false} -Ddeps_flavour=$deps -Dlibdir=
 
 scripts/deps.sh "$deps"
 
+# What counts lines leaves a file where it ran, unless told not to.
+export LLVM_PROFILE_FILE=/dev/null
+
 # A folder that was set up in another way, or only half, is made anew.
 want="$cc $options"
 if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/setup.stamp" 2>/dev/null || true)" != "$want" ]; then

@@ -10,6 +10,7 @@ the lines that are not reached. Ends in "N passed, N failed, N skipped", a targe
 """
 import argparse
 import glob
+import json
 import os
 import re
 import subprocess
@@ -18,8 +19,6 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUZZ = os.path.join(ROOT, "tests", "fuzz")
 ENOUGH = 90.0
-# llvm-cov report -show-functions: name, regions, missed, cover, lines, missed, cover, ...
-ROW = re.compile(r"^(\S+)\s+\d+\s+\d+\s+[\d.]+%\s+(\d+)\s+(\d+)\s")
 
 
 class Wrong(Exception):
@@ -37,12 +36,12 @@ def read_targets():
 
 
 def run(cmd, **kw):
-    done = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          stdin=subprocess.DEVNULL, **kw)
-    text = done.stdout.decode(errors="replace")
+    done = subprocess.run(cmd, capture_output=True, stdin=subprocess.DEVNULL, text=True,
+                          errors="replace", **kw)
     if done.returncode != 0:
-        raise Wrong(f"{os.path.basename(cmd[0])} ended with {done.returncode}:\n{text[-2000:]}")
-    return text
+        said = (done.stdout + done.stderr)[-2000:]
+        raise Wrong(f"{os.path.basename(cmd[0])} ended with {done.returncode}:\n{said}")
+    return done.stdout
 
 
 def replay(build, name):
@@ -54,46 +53,60 @@ def replay(build, name):
     return program, profile
 
 
-def count(program, profile, what):
-    """(lines, lines not reached) of the functions that match."""
-    source, _, functions = what.partition(":")
-    path = os.path.join(ROOT, source)
-    if not os.path.isfile(path):
-        raise Wrong(f"targets.txt: there is no {source}")
-    table = run(["llvm-cov", "report", "-show-functions", "-instr-profile=" + profile,
-                 program, path])
-    lines = missed = 0
-    for row in filter(None, map(ROW.match, table.splitlines())):
-        name = row[1].rsplit(":", 1)[-1]  # "file.c:name" where it is static
-        if row[1] != "TOTAL" and (not functions or re.fullmatch(functions, name)):
-            lines += int(row[2])
-            missed += int(row[3])
-    if lines == 0:
-        raise Wrong(f"{what}: nothing of it is in the target")
-    return lines, missed
+class Coverage:
+    """What one target's corpus reached: per source file, how often each line ran."""
+
+    def __init__(self, program, profile):
+        export = ["llvm-cov", "export", "-instr-profile=" + profile, program]
+        self.lines, lines = {}, {}
+        for row in run(export + ["-format=lcov"]).splitlines():
+            if row.startswith("SF:"):
+                lines = self.lines.setdefault(os.path.normpath(row[3:]), {})
+            elif row.startswith("DA:"):
+                number, count = row[3:].split(",")[:2]
+                lines[int(number)] = int(count)
+        self.functions = [  # name ("file.c:name" where static), file, first line, last line
+            (f["name"].rsplit(":", 1)[-1], os.path.normpath(f["filenames"][0]),
+             f["regions"][0][0], f["regions"][0][2])
+            for f in json.loads(run(export))["data"][0]["functions"] if f["filenames"]]
+
+    def of(self, what):
+        """{line: count} of a "source[:function-regex]"."""
+        source, _, pattern = what.partition(":")
+        path = os.path.join(ROOT, source)
+        if not os.path.isfile(path):
+            raise Wrong(f"targets.txt: there is no {source}")
+        lines = self.lines.get(path, {})
+        if pattern:
+            spans = [(first, last) for name, file, first, last in self.functions
+                     if file == path and re.fullmatch(pattern, name)]
+            lines = {n: c for n, c in lines.items() if any(a <= n <= b for a, b in spans)}
+        if not lines:
+            raise Wrong(f"{what}: nothing of it is in the target")
+        return lines
 
 
-def show_missing(program, profile, parts):
-    for what in parts:
-        text = run(["llvm-cov", "show", "-instr-profile=" + profile, program,
-                    os.path.join(ROOT, what.partition(":")[0])])
-        for line in text.splitlines():
-            if re.match(r"^\s*\d+\|\s*0\|", line):
-                print("    " + line)
+def show_missing(what, lines):
+    source = what.partition(":")[0]
+    with open(os.path.join(ROOT, source), encoding="utf-8") as f:
+        for number, text in enumerate(f, 1):
+            if lines.get(number) == 0:
+                print(f"    {source}:{number}: {text.rstrip()}")
 
 
 def check(args, name, parts):
-    program, profile = replay(args.build, name)
-    lines = missed = 0
+    coverage = Coverage(*replay(args.build, name))
+    reached = total = 0
     for what in parts:
-        n, m = count(program, profile, what)
-        lines, missed = lines + n, missed + m
-    percent = 100.0 * (lines - missed) / lines
+        lines = coverage.of(what)
+        total += len(lines)
+        reached += sum(count > 0 for count in lines.values())
+        if args.missing:
+            show_missing(what, lines)
+    percent = 100.0 * reached / total
     good = percent >= ENOUGH
-    print(f"{'ok' if good else 'FAILED':6} coverage/{name:20} {percent:5.1f} % of {lines} lines: "
+    print(f"{'ok' if good else 'FAILED':6} coverage/{name:20} {percent:5.1f} % of {total} lines: "
           + " ".join(parts), flush=True)
-    if args.missing:
-        show_missing(program, profile, parts)
     return good
 
 

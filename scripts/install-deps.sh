@@ -41,6 +41,7 @@ build_packages() {
     need protobuf-compiler protoc
     need libedit-dev pc:libedit
     need libcmocka-dev pc:cmocka
+    need libjansson-dev 'pc:jansson >= 2.13'
     need ca-certificates 'file:/etc/ssl/certs/ca-certificates.crt'
     # npm fetches the pinned C sources (scripts/deps.sh); no JavaScript of theirs is run.
     need nodejs node
