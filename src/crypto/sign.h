@@ -10,8 +10,9 @@
 #include "base/secret.h"
 
 /*
- * Ed25519, RFC 8032. The verifier's rule: non-canonical A, R or S and low-order A or R are
- * refused (libsodium's strict rule).
+ * Ed25519, RFC 8032. The verifier's rule is libsodium's strict one: S, A and R that are not
+ * canonical and A and R of low order are refused, and the equation is checked without the
+ * cofactor (so a low-order part that does not cancel is refused too).
  * A signature of the protocol covers "sotto/1 " purpose NUL and the exact bytes, so one made for
  * one purpose can never be taken for another.
  */
@@ -21,14 +22,16 @@ struct sotto_sign_pair {
 };
 #define SOTTO_SIGNATURE 64
 
+/* RANDOM: *ret is untouched. */
 enum sotto_err sotto_sign_generate(const struct sotto_env *env, struct sotto_sign_pair *ret);
 void sotto_sign_from_seed(const struct sotto_secret32 *seed, struct sotto_sign_pair *ret);
 void sotto_sign_pair_wipe(struct sotto_sign_pair *p);
 
-/* purpose: a string literal like "device list". NOMEM for messages above 4 KiB only. */
+/* purpose: a string literal like "device list", 1 to 64 bytes (else BUG). NOMEM for messages above
+ * 4 KiB only; below nothing is allocated. */
 enum sotto_err sotto_sign(const struct sotto_sign_pair *key, const char *purpose, const void *data,
                           size_t len, uint8_t ret_sig[SOTTO_SIGNATURE]);
-/* BAD_SIGNATURE, NOMEM. */
+/* BAD_SIGNATURE: do not act on the message. NOMEM, BUG as above. */
 enum sotto_err sotto_sign_verify(const uint8_t pub[32], const char *purpose, const void *data,
                                  size_t len, const uint8_t sig[SOTTO_SIGNATURE]);
 /* The same without a prefix: standard vectors and nothing else. */
