@@ -92,16 +92,23 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-failed() {
-    echo "install-deps: apt-get failed (text above); missing are:$missing$if_known" >&2
-    exit 1
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+run() {
+    "$@" >"$log" 2>&1 || {
+        cat "$log" >&2
+        echo "install-deps: $1 failed (text above); missing are:$missing$if_known" >&2
+        exit 1
+    }
 }
 echo "install-deps: missing packages, installing:$missing$if_known"
-apt-get update -q || failed
+run apt-get update -q
 for package in $if_known; do
     if apt-cache show "$package" >/dev/null 2>&1; then
         missing="$missing $package"
     fi
 done
-# shellcheck disable=SC2086
-[ -z "$missing" ] || apt-get install -y -q --no-install-recommends $missing || failed
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086
+    run apt-get install -y -q --no-install-recommends $missing
+fi

@@ -132,7 +132,7 @@ def collect(args, sanitizer):
 def environment(args, sanitizer, test, tmp, mark):
     env = dict(os.environ)
     for name in list(env):
-        if name.startswith(("XDG_", "SOTTO_")):
+        if name.startswith(("XDG_", "SOTTO_", "MAKE")) or name in ("MFLAGS", "PREFIX", "DESTDIR"):
             del env[name]
     reports = os.path.join(tmp, "sanitizer-report")
     suppressions = os.path.join(ROOT, "tests", "tsan.supp")
