@@ -34,7 +34,7 @@ LIBRARIES = [
     (r"mlkem/", ["src/crypto/kem."]),
     (r"protobuf-c/|.*\.pb-c\.h", ["src/wire/"]),
     (r"editline/|histedit\.h", ["apps/sotto/"]),
-    (r"(sys/socket|netdb|arpa/inet|netinet/.*)\.h", ["src/net/", "src/run/"]),
+    (r"(sys/socket|netdb|netinet/.*)\.h", ["src/net/", "src/run/"]),
 ]
 PRODUCT = ("src", "include", "apps", "examples")
 # Words in strings that are SQL statements.
