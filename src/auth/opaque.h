@@ -19,6 +19,7 @@
 #define SOTTO_OPAQUE_KE2          320
 #define SOTTO_OPAQUE_KE3          64
 #define SOTTO_OPAQUE_KEY          64 /* session key, export key */
+#define SOTTO_OPAQUE_ID_MAX       64 /* of a credential id; ours are names */
 
 struct sotto_opaque_server { /* the relay's long-term secrets */
     uint8_t oprf_seed[SOTTO_OPAQUE_SEED];
@@ -42,9 +43,11 @@ struct sotto_opaque_ids {
 struct sotto_opaque_client; /* secret state between two calls; free wipes */
 void sotto_opaque_client_free(struct sotto_opaque_client *c);
 
-/* Registration, section 5. Client start -> server answer -> client finish. RANDOM, NOMEM, BAD_KEY. */
+/* Registration, section 5. Client start -> server answer -> client finish. RANDOM, NOMEM, BAD_KEY.
+ */
 enum sotto_err sotto_opaque_register_start(const struct sotto_env *env, const void *password,
-                                           size_t len, uint8_t ret_request[SOTTO_OPAQUE_REG_REQUEST],
+                                           size_t len,
+                                           uint8_t ret_request[SOTTO_OPAQUE_REG_REQUEST],
                                            struct sotto_opaque_client **ret);
 enum sotto_err sotto_opaque_register_answer(const struct sotto_opaque_server *s,
                                             const struct sotto_bytes *credential_id,
@@ -65,13 +68,13 @@ struct sotto_opaque_login { /* the relay's state between KE2 and KE3; secret */
     uint8_t expected_mac[64];
     uint8_t session_key[64];
 };
-/* record NULL: no such account; the answer is a fake one (section 6.3.2.2) that takes the same steps. */
+/* record NULL: no such account; the answer is a fake one (section 6.3.2.2) that takes the same
+ * steps. */
 enum sotto_err sotto_opaque_login_answer(const struct sotto_env *env,
                                          const struct sotto_opaque_server *s,
                                          const struct sotto_opaque_ids *ids,
                                          const struct sotto_bytes *credential_id,
-                                         const uint8_t *record,
-                                         const uint8_t ke1[SOTTO_OPAQUE_KE1],
+                                         const uint8_t *record, const uint8_t ke1[SOTTO_OPAQUE_KE1],
                                          uint8_t ret_ke2[SOTTO_OPAQUE_KE2],
                                          struct sotto_opaque_login *ret);
 /* BAD_TAG: wrong password, or not the relay that the account was made on. */
