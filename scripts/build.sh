@@ -11,7 +11,7 @@
 #   fuzz   build-fuzz/   the libFuzzer programs, with both of asan's sanitizers (clang)
 #   cov    build-cov/    the fuzz targets' corpus replay, counting lines (clang)
 #
-# SOTTO_WERROR=true makes warnings errors (the continuous integration does).
+# SOTTO_WERROR=true makes warnings errors in a folder that is set up anew (.ci/run does so).
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -37,7 +37,7 @@ cov)
     exit 2
     ;;
 esac
-options="$options -Dwerror=${SOTTO_WERROR:-false} -Ddeps_flavour=$deps -Dlibdir=lib"
+options="$options -Ddeps_flavour=$deps -Dlibdir=lib"
 
 scripts/deps.sh "$deps"
 
@@ -49,7 +49,8 @@ want="$cc $options"
 if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/setup.stamp" 2>/dev/null || true)" != "$want" ]; then
     rm -rf "$dir"
     # shellcheck disable=SC2086
-    log=$(CC=$cc meson setup "$dir" $options ${counting:+"-Dc_args=$counting" "-Dc_link_args=$counting"} 2>&1) || {
+    log=$(CC=$cc meson setup "$dir" $options -Dwerror="${SOTTO_WERROR:-false}" \
+        ${counting:+"-Dc_args=$counting" "-Dc_link_args=$counting"} 2>&1) || {
         printf '%s\n' "$log" >&2
         echo "build: meson could not set up $dir (text above)" >&2
         exit 1
