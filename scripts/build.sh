@@ -11,7 +11,8 @@
 #   fuzz   build-fuzz/   the libFuzzer programs, with both of asan's sanitizers (clang)
 #   cov    build-cov/    the fuzz targets' corpus replay, counting lines (clang)
 #
-# SOTTO_WERROR=true makes warnings errors in a folder that is set up anew (.ci/run does so).
+# In folders that this script sets up a warning of some newer compiler stops nobody, unless
+# SOTTO_WERROR=true (.ci/run sets it).
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
