@@ -43,7 +43,11 @@ struct sotto_opaque_ids {
 struct sotto_opaque_client; /* secret state between two calls; free wipes */
 void sotto_opaque_client_free(struct sotto_opaque_client *c);
 
-/* Registration, section 5. Client start -> server answer -> client finish. RANDOM, NOMEM, BAD_KEY.
+/*
+ * Registration, section 5. Client start -> server answer -> client finish. RANDOM, NOMEM; BAD_KEY:
+ * what the other side sent is not an element, or the identity; USAGE: a password, identity or
+ * context above 65,535 bytes, a credential id above SOTTO_OPAQUE_ID_MAX. The credential id tells
+ * the relay's accounts apart (the name); it never changes and never goes to another account.
  */
 enum sotto_err sotto_opaque_register_start(const struct sotto_env *env, const void *password,
                                            size_t len,
@@ -69,7 +73,8 @@ struct sotto_opaque_login { /* the relay's state between KE2 and KE3; secret */
     uint8_t session_key[64];
 };
 /* record NULL: no such account; the answer is a fake one (section 6.3.2.2) that takes the same
- * steps. */
+ * steps and that no KE3 fits. BAD_KEY: KE1 is not valid, whether or not there is such an account.
+ */
 enum sotto_err sotto_opaque_login_answer(const struct sotto_env *env,
                                          const struct sotto_opaque_server *s,
                                          const struct sotto_opaque_ids *ids,
@@ -77,7 +82,8 @@ enum sotto_err sotto_opaque_login_answer(const struct sotto_env *env,
                                          const uint8_t *record, const uint8_t ke1[SOTTO_OPAQUE_KE1],
                                          uint8_t ret_ke2[SOTTO_OPAQUE_KE2],
                                          struct sotto_opaque_login *ret);
-/* BAD_TAG: wrong password, or not the relay that the account was made on. */
+/* BAD_TAG: wrong password, no such account, or not the relay that the account was made on; BAD_KEY:
+ * KE2 is not valid. A person is told the same in both cases. */
 enum sotto_err sotto_opaque_login_finish(struct sotto_opaque_client *c,
                                          const struct sotto_opaque_ids *ids,
                                          const uint8_t ke2[SOTTO_OPAQUE_KE2],
