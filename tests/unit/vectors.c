@@ -139,6 +139,11 @@ static void run(const char *dir, const char *label, const char *file, size_t min
 void vectors_run(const char *file, size_t own_min, size_t full_min, vectors_fn *fn)
 {
     run(SOTTO_OWN_VECTORS, "tests/vectors/", file, own_min, fn);
+    vectors_run_full(file, full_min, fn);
+}
+
+void vectors_run_full(const char *file, size_t full_min, vectors_fn *fn)
+{
     if (full_dir() != NULL)
         run(full_dir(), "", file, full_min, fn);
 }

@@ -22,6 +22,9 @@ typedef size_t vectors_fn(json_t *root);
  */
 void vectors_run(const char *file, size_t own_min, size_t full_min, vectors_fn *fn);
 
+/* For what takes too long for every run: only the full set. */
+void vectors_run_full(const char *file, size_t full_min, vectors_fn *fn);
+
 /* The same for a text file of lines; line is without its end. */
 typedef size_t vectors_line_fn(const char *line, size_t len);
 void vectors_run_lines(const char *file, size_t own_min, size_t full_min, vectors_line_fn *fn);
