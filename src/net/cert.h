@@ -14,12 +14,13 @@ void sotto_cert_free(struct sotto_cert *c);
 void sotto_cert_pin(const struct sotto_cert *c, uint8_t ret[32]);
 
 /*
- * The relay's pair DIR/server_cert.pem and DIR/server_key.pem. Missing (both): made, key 0600, folder 0700,
- * written to temporary names, fsynced, renamed. Present: loaded. A certificate that we made (issuer
- * marks it) and that expires within 30 days is renewed with the same key, so the pin stays.
- * On failure `why` (room bytes) says in one line what is wrong and how to mend it:
- * DENIED: readable by others (says chmod); MALFORMED: not PEM, or does not match; EXPIRED: foreign and expired or not valid yet;
- * NOT_FOUND: only one of the two is there; IO. Nothing on disk is changed then.
+ * The relay's pair DIR/server_cert.pem and DIR/server_key.pem. Missing (both): made, key 0600,
+ * folder 0700, written to temporary names, fsynced, renamed. Present: loaded. A certificate that we
+ * made (issuer marks it) and that expires within 30 days is renewed with the same key, so the pin
+ * stays. On failure `why` (room bytes) says in one line what is wrong and how to mend it: DENIED:
+ * readable by others (says chmod); MALFORMED: not PEM, or does not match; EXPIRED: foreign and
+ * expired or not valid yet; NOT_FOUND: only one of the two is there; IO. Nothing on disk is changed
+ * then.
  */
 enum sotto_err sotto_cert_server(const char *dir, const char *host, struct sotto_cert **ret,
                                  char *why, size_t room);

@@ -20,10 +20,12 @@ struct sotto_idle;
 
 /* NULL: no memory or no file descriptors. */
 struct sotto_loop *sotto_loop_new(void);
-/* Everything made on the loop must have been freed before; runs pending closes. NULL is fine. */
+/* Everything made on the loop must have been freed before; runs pending closes and waits for
+ * connections that still flush (sotto_conn_finish(), at most 2 s). NULL is fine. */
 void sotto_loop_free(struct sotto_loop *l);
 int sotto_loop_fd(struct sotto_loop *l);
-/* Runs what is due without blocking and re-arms the timerfd. Also call it once after any call that
+/* Runs what is due without blocking and re-arms the timerfd. A bounded amount: the fd stays
+ * readable when there is more. Not from inside a callback. Also call it once after any call that
  * may have started I/O (dialling, writing), before going back to poll(). */
 void sotto_loop_dispatch(struct sotto_loop *l);
 /* Runs until sotto_loop_stop(). */
@@ -39,7 +41,9 @@ void sotto_timer_start(struct sotto_timer *t, uint64_t after_ms);
 void sotto_timer_stop(struct sotto_timer *t);
 void sotto_timer_free(struct sotto_timer *t);
 
-/* Level-triggered readiness of a foreign fd (control socket, stdin). */
+/* Level-triggered readiness of a foreign fd (control socket, stdin); errors and hang-ups count as
+ * ready. The fd's flags stay as they are, and a plain file is always ready. One watch per fd. NULL:
+ * no memory, or no open descriptor. Freeing inside the callback is fine, here and below. */
 #define SOTTO_WATCH_READ  1
 #define SOTTO_WATCH_WRITE 2
 typedef void sotto_watch_fn(void *ctx, int events);
@@ -48,11 +52,13 @@ void sotto_watch_set(struct sotto_watch *w, int events);
 void sotto_watch_free(struct sotto_watch *w); /* does not close the fd */
 
 /* Called once per turn of the loop, after all I/O of that turn was handled and before it sleeps:
- * the place for a group commit. */
+ * the place for a group commit. What it writes to connections leaves in the same turn. NULL: no
+ * memory. */
 struct sotto_idle *sotto_before_sleep(struct sotto_loop *l, sotto_loop_fn *fn, void *ctx);
 void sotto_idle_free(struct sotto_idle *i);
 
-/* Calls fn in the loop when one of the process's signals arrives (SIGTERM, SIGINT, SIGHUP). */
+/* Calls fn in the loop when one of the process's signals arrives (SIGTERM, SIGINT, SIGHUP).
+ * NULL: no memory. */
 struct sotto_signal;
 struct sotto_signal *sotto_signal_new(struct sotto_loop *l, int signum, sotto_loop_fn *fn,
                                       void *ctx);

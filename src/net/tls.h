@@ -7,20 +7,24 @@
 #include "net/cert.h"
 
 /*
- * TLS 1.3 only; X25519MLKEM768 preferred where OpenSSL has it, else X25519 and P-256; no tickets, no early
- * data, no renegotiation; ALPN "sotto/1" is required of both sides; SSL_MODE_RELEASE_BUFFERS.
+ * TLS 1.3 only; X25519MLKEM768 preferred where OpenSSL has it, else X25519 and P-256; no tickets,
+ * no early data, no renegotiation; ALPN "sotto/1" is required of both sides;
+ * SSL_MODE_RELEASE_BUFFERS.
  */
 #define SOTTO_ALPN "sotto/1"
 
-struct sotto_tls; /* a context, shared by connections; free after the last one */
+/* A context, shared by connections, also of several threads. Each connection keeps it alive, so it
+ * may be freed at any time. */
+struct sotto_tls;
 
 enum sotto_client_certs { /* what the relay asks of clients */
-    SOTTO_CLIENT_CERTS_REQUEST,
-    SOTTO_CLIENT_CERTS_REQUIRE,
-    SOTTO_CLIENT_CERTS_OFF,
+                          SOTTO_CLIENT_CERTS_REQUEST,
+                          SOTTO_CLIENT_CERTS_REQUIRE,
+                          SOTTO_CLIENT_CERTS_OFF,
 };
-/* The certificate is not owned. Any client certificate is accepted at this layer (possession of its key is what TLS
- * proves); whose it is, is checked against the enrolled key above. */
+/* The certificate is not owned. Any client certificate is accepted at this layer (possession of its
+ * key is what TLS proves); whose it is, is checked against the enrolled key above. NOMEM; TLS:
+ * OpenSSL does not take the certificate. */
 enum sotto_err sotto_tls_server(const struct sotto_cert *cert, enum sotto_client_certs mode,
                                 struct sotto_tls **ret);
 
@@ -31,7 +35,7 @@ struct sotto_tls_trust {
     size_t pin_count;
     const uint8_t (*pins)[32];
 };
-/* cert may be NULL. trust is copied. */
+/* cert may be NULL and is not owned. trust is copied. NOMEM, TLS. */
 enum sotto_err sotto_tls_client(const struct sotto_cert *cert, const struct sotto_tls_trust *trust,
                                 struct sotto_tls **ret);
 void sotto_tls_free(struct sotto_tls *t);

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/loop_internal.h"
+
+/*
+ * libuv registers descriptors in its epoll fd only inside uv_run(), and keeps timers outside of it.
+ * A host that only poll()s our fd must not miss either, so a dispatch repeats turns until nothing
+ * new is waiting to be registered, and copies the next timeout into a timerfd. The number of turns
+ * is bounded: a busy peer may not keep the host from its own work; what is left makes the timerfd
+ * readable at once.
+ */
+enum { MAX_TURNS = 16, CLOSE_TURNS = 64 };
+
+struct sotto_loop {
+    uv_loop_t uv;
+    uv_async_t wake;
+    uv_prepare_t prepare;
+    uv_idle_t spin; /* active while jobs wait: the loop must not sleep then */
+    int epoll_fd, timer_fd;
+    bool dispatching, touched;
+    int lingering;
+    struct sotto_job work, output; /* heads of rings */
+    struct sotto_idle *hooks, *next_hook;
+    uint8_t scratch[SOTTO_LOOP_SCRATCH];
+};
+
+struct sotto_idle {
+    struct sotto_idle *next, *prev;
+    struct sotto_loop *loop;
+    sotto_loop_fn *fn;
+    void *ctx;
+};
+
+/* Jobs */
+
+void sotto_job_init(struct sotto_job *job, void (*fn)(struct sotto_job *job))
+{
+    job->next = job->prev = job;
+    job->fn = fn;
+}
+
+void sotto_job_cancel(struct sotto_job *job)
+{
+    job->prev->next = job->next;
+    job->next->prev = job->prev;
+    job->next = job->prev = job;
+}
+
+static bool ring_empty(const struct sotto_job *ring)
+{
+    return ring->next == ring;
+}
+
+static void ring_add(struct sotto_job *ring, struct sotto_job *job)
+{
+    sotto_job_cancel(job);
+    job->prev = ring->prev;
+    job->next = ring;
+    ring->prev->next = job;
+    ring->prev = job;
+}
+
+/* Jobs that are added meanwhile wait for the next turn, so a job may schedule itself again. */
+static void ring_run(struct sotto_job *ring)
+{
+    struct sotto_job now;
+
+    sotto_job_init(&now, NULL);
+    if (ring_empty(ring))
+        return;
+    ring_add(ring, &now);
+    sotto_job_cancel(ring);
+    while (!ring_empty(&now)) {
+        struct sotto_job *job = now.next;
+
+        sotto_job_cancel(job);
+        job->fn(job);
+    }
+}
+
+void sotto_loop_work(struct sotto_loop *l, struct sotto_job *job)
+{
+    ring_add(&l->work, job);
+}
+
+void sotto_loop_output(struct sotto_loop *l, struct sotto_job *job)
+{
+    ring_add(&l->output, job);
+}
+
+/* Turns */
+
+static bool jobs_wait(const struct sotto_loop *l)
+{
+    return !ring_empty(&l->work) || !ring_empty(&l->output);
+}
+
+static void run_hooks(struct sotto_loop *l)
+{
+    struct sotto_idle *i;
+
+    /* A hook may free itself or any other: sotto_idle_free() moves next_hook along. */
+    for (i = l->hooks; i != NULL; i = l->next_hook) {
+        l->next_hook = i->next;
+        i->fn(i->ctx);
+    }
+    l->next_hook = NULL;
+}
+
+static void on_spin(uv_idle_t *idle)
+{
+}
+
+static void end_turn(struct sotto_loop *l)
+{
+    ring_run(&l->work);
+    run_hooks(l);
+    ring_run(&l->output);
+    if (jobs_wait(l))
+        uv_idle_start(&l->spin, on_spin);
+    else
+        uv_idle_stop(&l->spin);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct sotto_loop *l = prepare->data;
+
+    if (!l->dispatching)
+        end_turn(l);
+}
+
+static void on_wake(uv_async_t *async)
+{
+}
+
+/* One turn that does not sleep. In uv_run() the prepare hook comes before the sockets, which is
+ * the wrong way round for a turn that is not followed by another. */
+static void turn_nowait(struct sotto_loop *l)
+{
+    l->touched = false;
+    l->dispatching = true;
+    uv_run(&l->uv, UV_RUN_NOWAIT);
+    l->dispatching = false;
+    end_turn(l);
+}
+
+static void arm_timerfd(struct sotto_loop *l, int after_ms)
+{
+    struct itimerspec t = {0};
+
+    if (after_ms == 0)
+        t.it_value.tv_nsec = 1;
+    if (after_ms > 0) {
+        t.it_value.tv_sec = after_ms / 1000;
+        t.it_value.tv_nsec = (long)(after_ms % 1000) * 1000000;
+    }
+    if (timerfd_settime(l->timer_fd, 0, &t, NULL) != 0)
+        sotto_log_bug("timerfd_settime: %s", strerror(errno));
+}
+
+void sotto_loop_dispatch(struct sotto_loop *l)
+{
+    bool more = true;
+
+    for (int i = 0; more && i < MAX_TURNS; i++) {
+        turn_nowait(l);
+        uv_update_time(&l->uv);
+        more = l->touched || jobs_wait(l) || uv_backend_timeout(&l->uv) == 0;
+    }
+    arm_timerfd(l, more ? 0 : uv_backend_timeout(&l->uv));
+}
+
+void sotto_loop_run(struct sotto_loop *l)
+{
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+}
+
+void sotto_loop_stop(struct sotto_loop *l)
+{
+    uv_stop(&l->uv);
+}
+
+void sotto_loop_wake(struct sotto_loop *l)
+{
+    uv_async_send(&l->wake);
+}
+
+int sotto_loop_fd(struct sotto_loop *l)
+{
+    return l->epoll_fd;
+}
+
+uv_loop_t *sotto_loop_uv(struct sotto_loop *l)
+{
+    return &l->uv;
+}
+
+uint64_t sotto_loop_now(const struct sotto_loop *l)
+{
+    return uv_now(&l->uv);
+}
+
+void sotto_loop_touch(struct sotto_loop *l)
+{
+    l->touched = true;
+}
+
+void sotto_loop_lingering(struct sotto_loop *l, int change)
+{
+    l->lingering += change;
+}
+
+uint8_t *sotto_loop_scratch(struct sotto_loop *l)
+{
+    return l->scratch;
+}
+
+/* Life */
+
+static bool add_fd(int epoll_fd, int fd)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0;
+}
+
+static bool open_fds(struct sotto_loop *l)
+{
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return l->epoll_fd >= 0 && l->timer_fd >= 0 && add_fd(l->epoll_fd, l->timer_fd) &&
+           add_fd(l->epoll_fd, uv_backend_fd(&l->uv));
+}
+
+static void close_fds(struct sotto_loop *l)
+{
+    if (l->timer_fd >= 0)
+        close(l->timer_fd);
+    if (l->epoll_fd >= 0)
+        close(l->epoll_fd);
+}
+
+static bool init_handles(struct sotto_loop *l)
+{
+    if (uv_async_init(&l->uv, &l->wake, on_wake) != 0)
+        return false;
+    /* These two cannot fail. */
+    uv_prepare_init(&l->uv, &l->prepare);
+    uv_prepare_start(&l->prepare, on_prepare);
+    uv_idle_init(&l->uv, &l->spin);
+    l->wake.data = l->prepare.data = l->spin.data = l;
+    return true;
+}
+
+struct sotto_loop *sotto_loop_new(void)
+{
+    struct sotto_loop *l = calloc(1, sizeof *l);
+
+    if (l == NULL)
+        return NULL;
+    sotto_job_init(&l->work, NULL);
+    sotto_job_init(&l->output, NULL);
+    l->epoll_fd = l->timer_fd = -1;
+    if (uv_loop_init(&l->uv) != 0) {
+        free(l);
+        return NULL;
+    }
+    if (!open_fds(l) || !init_handles(l)) {
+        close_fds(l);
+        (void)uv_loop_close(&l->uv);
+        free(l);
+        return NULL;
+    }
+    sotto_loop_dispatch(l); /* so that a wake from another thread is seen from now on */
+    return l;
+}
+
+void sotto_loop_free(struct sotto_loop *l)
+{
+    if (l == NULL)
+        return;
+    while (l->lingering > 0)
+        uv_run(&l->uv, UV_RUN_ONCE); /* each ends by itself, by its own timer at the latest */
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->prepare, NULL);
+    uv_close((uv_handle_t *)&l->spin, NULL);
+    for (int i = 0; uv_loop_close(&l->uv) != 0; i++) {
+        if (i == CLOSE_TURNS) {
+            sotto_log_bug("the loop was freed before what runs on it");
+            return; /* leaked: freeing would be a use after free later */
+        }
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+    }
+    close_fds(l);
+    free(l);
+}
+
+/* Before sleep */
+
+struct sotto_idle *sotto_before_sleep(struct sotto_loop *l, sotto_loop_fn *fn, void *ctx)
+{
+    struct sotto_idle *i = malloc(sizeof *i);
+
+    if (i == NULL)
+        return NULL;
+    *i = (struct sotto_idle){.next = l->hooks, .loop = l, .fn = fn, .ctx = ctx};
+    if (l->hooks != NULL)
+        l->hooks->prev = i;
+    l->hooks = i;
+    return i;
+}
+
+void sotto_idle_free(struct sotto_idle *i)
+{
+    if (i == NULL)
+        return;
+    if (i->loop->next_hook == i)
+        i->loop->next_hook = i->next;
+    if (i->next != NULL)
+        i->next->prev = i->prev;
+    if (i->prev != NULL)
+        i->prev->next = i->next;
+    else
+        i->loop->hooks = i->next;
+    free(i);
+}
+
+/* Timers */
+
+struct sotto_timer {
+    uv_timer_t uv;
+    sotto_loop_fn *fn;
+    void *ctx;
+};
+
+static void on_timer(uv_timer_t *uv)
+{
+    struct sotto_timer *t = uv->data;
+
+    t->fn(t->ctx);
+}
+
+static void free_data(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+struct sotto_timer *sotto_timer_new(struct sotto_loop *l, sotto_loop_fn *fn, void *ctx)
+{
+    struct sotto_timer *t = calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    t->fn = fn;
+    t->ctx = ctx;
+    uv_timer_init(&l->uv, &t->uv);
+    t->uv.data = t;
+    return t;
+}
+
+void sotto_timer_start(struct sotto_timer *t, uint64_t after_ms)
+{
+    /* libuv's clock stands still during a turn and, in a host's loop, since the last dispatch. */
+    uv_update_time(t->uv.loop);
+    uv_timer_start(&t->uv, on_timer, after_ms, 0);
+}
+
+void sotto_timer_stop(struct sotto_timer *t)
+{
+    uv_timer_stop(&t->uv);
+}
+
+void sotto_timer_free(struct sotto_timer *t)
+{
+    if (t != NULL)
+        uv_close((uv_handle_t *)&t->uv, free_data);
+}
+
+/* Foreign descriptors */
+
+struct sotto_watch {
+    uv_poll_t uv;
+    struct sotto_loop *loop;
+    sotto_watch_fn *fn;
+    void *ctx;
+    int events;
+    bool always; /* epoll refuses plain files; they are always ready, as poll() says */
+    struct sotto_job job;
+};
+
+static int to_uv(int events)
+{
+    return (events & SOTTO_WATCH_READ ? UV_READABLE : 0) |
+           (events & SOTTO_WATCH_WRITE ? UV_WRITABLE : 0);
+}
+
+static void on_watch(uv_poll_t *uv, int status, int events)
+{
+    struct sotto_watch *w = uv->data;
+    int ready = (events & UV_READABLE ? SOTTO_WATCH_READ : 0) |
+                (events & UV_WRITABLE ? SOTTO_WATCH_WRITE : 0);
+
+    if (status < 0) {
+        /* EPOLLERR, after which libuv watches no longer: let the owner's read() or write() find
+         * the error, as after poll(). */
+        ready = w->events;
+        if (uv_poll_start(&w->uv, to_uv(w->events), on_watch) == 0)
+            sotto_loop_touch(w->loop);
+    }
+    w->fn(w->ctx, ready);
+}
+
+static void on_always(struct sotto_job *job)
+{
+    struct sotto_watch *w = SOTTO_CONTAINER(job, struct sotto_watch, job);
+
+    sotto_loop_work(w->loop, job);
+    w->fn(w->ctx, w->events);
+}
+
+/* The flag O_NONBLOCK, which libuv sets, belongs to everybody who shares the descriptor: a shell's
+ * terminal would stay non-blocking, and our own stdout on it would lose output. */
+static int init_poll(struct sotto_watch *w, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int r = uv_poll_init(&w->loop->uv, &w->uv, fd);
+
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0)
+        (void)fcntl(fd, F_SETFL, flags);
+    return r;
+}
+
+struct sotto_watch *sotto_watch_new(struct sotto_loop *l, int fd, sotto_watch_fn *fn, void *ctx)
+{
+    struct sotto_watch *w = calloc(1, sizeof *w);
+    int r;
+
+    if (w == NULL)
+        return NULL;
+    w->loop = l;
+    w->fn = fn;
+    w->ctx = ctx;
+    sotto_job_init(&w->job, on_always);
+    r = init_poll(w, fd);
+    if (r == UV_EPERM) {
+        w->always = true;
+    } else if (r != 0) {
+        free(w);
+        return NULL;
+    }
+    w->uv.data = w;
+    return w;
+}
+
+void sotto_watch_set(struct sotto_watch *w, int events)
+{
+    if (events == w->events)
+        return;
+    w->events = events;
+    if (w->always && events != 0) {
+        sotto_loop_work(w->loop, &w->job);
+    } else if (w->always) {
+        sotto_job_cancel(&w->job);
+    } else if (events == 0) {
+        uv_poll_stop(&w->uv);
+    } else {
+        uv_poll_start(&w->uv, to_uv(events), on_watch);
+        sotto_loop_touch(w->loop);
+    }
+}
+
+void sotto_watch_free(struct sotto_watch *w)
+{
+    if (w == NULL)
+        return;
+    sotto_job_cancel(&w->job);
+    if (w->always)
+        free(w);
+    else
+        uv_close((uv_handle_t *)&w->uv, free_data);
+}
+
+/* Signals */
+
+struct sotto_signal {
+    uv_signal_t uv;
+    sotto_loop_fn *fn;
+    void *ctx;
+};
+
+static void on_signal(uv_signal_t *uv, int signum)
+{
+    struct sotto_signal *s = uv->data;
+
+    s->fn(s->ctx);
+}
+
+struct sotto_signal *sotto_signal_new(struct sotto_loop *l, int signum, sotto_loop_fn *fn,
+                                      void *ctx)
+{
+    struct sotto_signal *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return NULL;
+    s->fn = fn;
+    s->ctx = ctx;
+    if (uv_signal_init(&l->uv, &s->uv) != 0) {
+        free(s);
+        return NULL;
+    }
+    s->uv.data = s;
+    if (uv_signal_start(&s->uv, on_signal, signum) != 0) {
+        sotto_signal_free(s);
+        return NULL;
+    }
+    sotto_loop_touch(l);
+    return s;
+}
+
+void sotto_signal_free(struct sotto_signal *s)
+{
+    if (s != NULL)
+        uv_close((uv_handle_t *)&s->uv, free_data);
+}

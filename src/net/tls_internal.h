@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_NET_TLS_INTERNAL_H
+#define SOTTO_NET_TLS_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <openssl/ssl.h>
+
+#include "net/tls.h"
+
+/* Shared by tls.c (contexts, who is trusted) and tls_link.c (one connection). */
+struct sotto_tls {
+    SSL_CTX *ctx;
+    atomic_int refs; /* the owner's and one per connection */
+    bool server;
+    size_t pin_count;
+    uint8_t pins[][32];
+};
+
+struct sotto_link {
+    SSL *ssl;
+    struct sotto_tls *tls;
+    int fd;
+    int sys;    /* errno of the last failed call on the socket; 0: end of stream */
+    int reason; /* OpenSSL's, of what failed; 0: the network */
+    bool failed, untrusted, has_peer_pin;
+    uint8_t peer_pin[32];
+};
+
+/* The link that an SSL object belongs to is its application data. */
+struct sotto_link *sotto_link_of(const SSL *ssl);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/tls_link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "net/cert_internal.h"
+#include "net/tls_internal.h"
+
+/*
+ * The socket as a BIO of our own. OpenSSL's writes with write(), which raises SIGPIPE when the peer
+ * is gone; a library may not change what its host does with signals, so ours sends without.
+ */
+
+static int bio_io(BIO *bio, ssize_t n)
+{
+    struct sotto_link *k = BIO_get_data(bio);
+
+    BIO_clear_retry_flags(bio);
+    if (n >= 0) {
+        k->sys = 0;
+        return (int)n;
+    }
+    k->sys = errno;
+    return -1;
+}
+
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    const struct sotto_link *k = BIO_get_data(bio);
+    int n = bio_io(bio, send(k->fd, data, (size_t)len, MSG_NOSIGNAL));
+
+    if (n < 0 && (k->sys == EAGAIN || k->sys == EWOULDBLOCK || k->sys == EINTR))
+        BIO_set_retry_write(bio);
+    return n;
+}
+
+static int bio_read(BIO *bio, char *ret, int len)
+{
+    const struct sotto_link *k = BIO_get_data(bio);
+    int n = bio_io(bio, recv(k->fd, ret, (size_t)len, 0));
+
+    if (n < 0 && (k->sys == EAGAIN || k->sys == EWOULDBLOCK || k->sys == EINTR))
+        BIO_set_retry_read(bio);
+    if (n == 0)
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return n;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    if (cmd == BIO_CTRL_EOF)
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    return cmd == BIO_CTRL_FLUSH;
+}
+
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+static BIO_METHOD *method;
+
+static void make_method(void)
+{
+    BIO_METHOD *m =
+        BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "sotto");
+
+    if (m != NULL && BIO_meth_set_write(m, bio_write) == 1 && BIO_meth_set_read(m, bio_read) == 1 &&
+        BIO_meth_set_ctrl(m, bio_ctrl) == 1)
+        method = m;
+    else
+        BIO_meth_free(m);
+}
+
+static bool attach(struct sotto_link *k)
+{
+    BIO *bio;
+
+    (void)pthread_once(&method_once, make_method);
+    if (method == NULL || (bio = BIO_new(method)) == NULL)
+        return false;
+    BIO_set_data(bio, k);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(k->ssl, bio, bio);
+    return true;
+}
+
+/* Life */
+
+struct sotto_link *sotto_link_of(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+/* Who the certificate has to name when pins do not decide. */
+static bool set_host(SSL *ssl, const char *host)
+{
+    uint8_t ip[16];
+
+    if (inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1)
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+    /* The name also travels in the clear hello, where a relay behind a shared port is found. */
+    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+struct sotto_link *sotto_link_new(struct sotto_tls *t, int fd, const char *host)
+{
+    struct sotto_link *k = calloc(1, sizeof *k);
+
+    if (k == NULL)
+        return NULL;
+    k->tls = t;
+    k->fd = fd;
+    sotto_tls_ref(t);
+    if ((k->ssl = SSL_new(t->ctx)) == NULL || !attach(k) || SSL_set_app_data(k->ssl, k) != 1 ||
+        (!t->server && host != NULL && !set_host(k->ssl, host))) {
+        ERR_clear_error();
+        sotto_link_free(k);
+        return NULL;
+    }
+    if (t->server)
+        SSL_set_accept_state(k->ssl);
+    else
+        SSL_set_connect_state(k->ssl);
+    return k;
+}
+
+void sotto_link_free(struct sotto_link *k)
+{
+    if (k == NULL)
+        return;
+    SSL_free(k->ssl);
+    sotto_tls_free(k->tls);
+    ERR_clear_error();
+    free(k);
+}
+
+/* Input and output */
+
+static enum sotto_link_status fail(struct sotto_link *k, int reason)
+{
+    k->failed = true;
+    k->reason = reason;
+    ERR_clear_error();
+    return SOTTO_LINK_FAILED;
+}
+
+/* The oldest entry of the queue names the cause, later ones only what followed from it. */
+static enum sotto_link_status status_of(struct sotto_link *k, int r)
+{
+    int reason;
+
+    switch (SSL_get_error(k->ssl, r)) {
+    case SSL_ERROR_NONE:
+        return SOTTO_LINK_OK;
+    case SSL_ERROR_WANT_READ:
+        return SOTTO_LINK_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return SOTTO_LINK_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return SOTTO_LINK_CLOSED;
+    case SSL_ERROR_SYSCALL:
+        return fail(k, 0);
+    default:
+        reason = ERR_GET_REASON(ERR_peek_error());
+        if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+            k->sys = 0;
+            return fail(k, 0);
+        }
+        return fail(k, reason);
+    }
+}
+
+static bool alpn_agreed(const SSL *ssl)
+{
+    const unsigned char *name;
+    unsigned int n;
+
+    SSL_get0_alpn_selected(ssl, &name, &n);
+    return n == sizeof SOTTO_ALPN - 1 && memcmp(name, SOTTO_ALPN, n) == 0;
+}
+
+enum sotto_link_status sotto_link_handshake(struct sotto_link *k)
+{
+    enum sotto_link_status s;
+    X509 *peer;
+
+    if (k->failed)
+        return SOTTO_LINK_FAILED;
+    ERR_clear_error();
+    s = status_of(k, SSL_do_handshake(k->ssl));
+    if (s != SOTTO_LINK_OK)
+        return s;
+    if (!alpn_agreed(k->ssl))
+        return fail(k, SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
+    peer = SSL_get0_peer_certificate(k->ssl);
+    k->has_peer_pin = peer != NULL && sotto_cert_spki_pin(peer, k->peer_pin);
+    if (peer != NULL && !k->has_peer_pin)
+        return fail(k, ERR_R_MALLOC_FAILURE);
+    return SOTTO_LINK_OK;
+}
+
+enum sotto_link_status sotto_link_read(struct sotto_link *k, void *ret, size_t room, size_t *ret_n)
+{
+    if (k->failed)
+        return SOTTO_LINK_FAILED;
+    ERR_clear_error();
+    return status_of(k, SSL_read_ex(k->ssl, ret, room, ret_n));
+}
+
+enum sotto_link_status sotto_link_write(struct sotto_link *k, const void *data, size_t len,
+                                        size_t *ret_n)
+{
+    int r;
+
+    if (k->failed)
+        return SOTTO_LINK_FAILED;
+    ERR_clear_error();
+    r = SSL_write_ex(k->ssl, data, len, ret_n);
+    if (r != 1 && SSL_get_error(k->ssl, r) == SSL_ERROR_SYSCALL) {
+        /* The peer may have said why before it hung up: reading is still possible. */
+        ERR_clear_error();
+        return SOTTO_LINK_FAILED;
+    }
+    return status_of(k, r);
+}
+
+enum sotto_link_status sotto_link_shutdown(struct sotto_link *k)
+{
+    int r;
+
+    if (k->failed)
+        return SOTTO_LINK_FAILED;
+    ERR_clear_error();
+    r = SSL_shutdown(k->ssl);
+    return r >= 0 ? SOTTO_LINK_OK : status_of(k, r);
+}
+
+/* What went wrong */
+
+static const struct {
+    int reason;
+    const char *words;
+} known_reasons[] = {
+    {SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL, "the other side does not speak " SOTTO_ALPN},
+    {SSL_R_NO_APPLICATION_PROTOCOL, "the other side does not offer " SOTTO_ALPN},
+    {SSL_R_WRONG_VERSION_NUMBER, "the other side does not answer in TLS"},
+    {SSL_R_HTTP_REQUEST, "the other side speaks HTTP, not TLS"},
+    {SSL_R_HTTPS_PROXY_REQUEST, "the other side speaks HTTP, not TLS"},
+    {SSL_R_PACKET_LENGTH_TOO_LONG, "the other side does not answer in TLS"},
+    {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the other side does not know TLS 1.3"},
+    {SSL_R_UNSUPPORTED_PROTOCOL, "the other side does not know TLS 1.3"},
+    {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "the other side asks for a client certificate"},
+    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "no client certificate was shown"},
+    {SSL_R_NO_SHARED_GROUPS, "no key exchange in common"},
+    {ERR_R_MALLOC_FAILURE, "out of memory"},
+};
+
+static void tls_words(int reason, char *why, size_t room)
+{
+    const char *ours = NULL;
+    const char *theirs = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason));
+
+    for (size_t i = 0; i < sizeof known_reasons / sizeof known_reasons[0]; i++) {
+        if (known_reasons[i].reason == reason)
+            ours = known_reasons[i].words;
+    }
+    if (theirs == NULL)
+        theirs = "unknown reason";
+    if (ours != NULL)
+        snprintf(why, room, "%s (%s)", ours, theirs);
+    else
+        snprintf(why, room, "%s", theirs);
+}
+
+enum sotto_err sotto_link_why(const struct sotto_link *k, char *why, size_t room)
+{
+    if (k->untrusted) {
+        snprintf(why, room, "%s",
+                 k->tls->pin_count > 0 ? "its key is not among the pinned ones"
+                                       : "its certificate is not vouched for by a known authority");
+        return SOTTO_ERR_PIN;
+    }
+    if (k->reason != 0) {
+        tls_words(k->reason, why, room);
+        return SOTTO_ERR_TLS;
+    }
+    snprintf(why, room, "%s", k->sys != 0 ? strerror(k->sys) : "ended without a goodbye");
+    return SOTTO_ERR_IO;
+}
+
+/* Facts */
+
+static void group_name(SSL *ssl, char *ret, size_t room)
+{
+    const char *name = SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
+
+    snprintf(ret, room, "%s", name != NULL ? name : "unknown");
+    if (ret[0] == 'x')
+        ret[0] = 'X'; /* OpenSSL before 3.2 writes x25519 */
+}
+
+bool sotto_link_info(const struct sotto_link *k, struct sotto_tls_info *ret)
+{
+    static const char label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 section 2 */
+
+    *ret = (struct sotto_tls_info){.has_peer_pin = k->has_peer_pin};
+    memcpy(ret->peer_pin, k->peer_pin, sizeof ret->peer_pin);
+    if (!SSL_is_init_finished(k->ssl))
+        return true;
+    snprintf(ret->version, sizeof ret->version, "%s", SSL_get_version(k->ssl));
+    snprintf(ret->cipher, sizeof ret->cipher, "%s", SSL_get_cipher_name(k->ssl));
+    group_name(k->ssl, ret->group, sizeof ret->group);
+    return SSL_export_keying_material(k->ssl, ret->exporter, sizeof ret->exporter, label,
+                                      sizeof label - 1, (const unsigned char *)"", 0, 1) == 1;
+}
