@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection: which request is allowed when, and its output.
+ *
+ *     OPEN -> CHALLENGED -> LOGGED_IN -> LINKING      a new device, by password
+ *     OPEN, LOGGED_IN, LINKING -> SIGNED_IN -> BEGUN  a listed device, by its key
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "relay/core.h"
+
+/* --- one request --- */
+
+static enum sotto_err ping(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    sotto_relay_done(c, q->id);
+    return SOTTO_OK;
+}
+
+static enum sotto_err goodbye(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    sotto_relay_done(c, q->id);
+    c->s.ending = true;
+    return SOTTO_OK;
+}
+
+static const struct rule {
+    request_fn *run;
+    unsigned stages;
+    uint32_t units; /* of work */
+    bool writes;
+} rules[] = {
+    [SOTTO_REQ_SIGN_IN] = {sotto_relay_sign_in, STAGE_STRANGER, 20, true},
+    [SOTTO_REQ_BEGIN] = {sotto_relay_begin, STAGE_SIGNED_IN, 2, true},
+    [SOTTO_REQ_OPAQUE_REGISTER] = {sotto_relay_opaque_register, STAGE_STRANGER, 40, false},
+    [SOTTO_REQ_REGISTER] = {sotto_relay_register, STAGE_OPEN, 40, true},
+    [SOTTO_REQ_OPAQUE_LOGIN] = {sotto_relay_opaque_login, STAGE_OPEN | STAGE_CHALLENGED, 100,
+                                false},
+    [SOTTO_REQ_OPAQUE_FINISH] = {sotto_relay_opaque_finish, STAGE_CHALLENGED, 10, false},
+    [SOTTO_REQ_LINK] = {sotto_relay_link, STAGE_LOGGED_IN | STAGE_LINKING, 40, true},
+    [SOTTO_REQ_GET_LINKS] = {sotto_relay_get_links, STAGE_MEMBER, 4, false},
+    [SOTTO_REQ_PUT_LIST] = {sotto_relay_put_list, STAGE_MEMBER, 40, true},
+    [SOTTO_REQ_GET_LISTS] = {sotto_relay_get_lists, STAGE_MEMBER, 8, false},
+    [SOTTO_REQ_GET_BUNDLE] = {sotto_relay_get_bundle, STAGE_MEMBER, 10, true},
+    [SOTTO_REQ_PUT_PREKEYS] = {sotto_relay_put_prekeys, STAGE_MEMBER, 60, true},
+    [SOTTO_REQ_SUBMIT] = {sotto_relay_submit, STAGE_MEMBER, 1, true},
+    [SOTTO_REQ_ACK] = {sotto_relay_ack, STAGE_BEGUN, 1, true},
+    [SOTTO_REQ_SET_TOKENS] = {sotto_relay_set_tokens, STAGE_MEMBER, 10, true},
+    [SOTTO_REQ_DELETE_ACCOUNT] = {sotto_relay_delete_account, STAGE_MEMBER, 20, true},
+    [SOTTO_REQ_PING] = {ping, STAGE_ANY, 1, false},
+    [SOTTO_REQ_GOODBYE] = {goodbye, STAGE_ANY, 1, false},
+};
+
+static enum sotto_err note_id(struct sotto_relay_conn *c, uint32_t id)
+{
+    if (id == 0)
+        return SOTTO_OK;
+    if (c->id_count == c->id_room) {
+        size_t room = c->id_room == 0 ? 8 : c->id_room * 2;
+        uint32_t *grown = realloc(c->ids, room * sizeof *grown);
+
+        if (grown == NULL)
+            return SOTTO_ERR_NOMEM;
+        c->ids = grown;
+        c->id_room = room;
+    }
+    c->ids[c->id_count++] = id;
+    return SOTTO_OK;
+}
+
+static enum sotto_err run(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    const struct rule *rule = &rules[q->type];
+    enum sotto_err e;
+
+    if ((c->s.stage & rule->stages) == 0) {
+        bool member = (c->s.stage & STAGE_MEMBER) != 0 || (rule->stages & STAGE_MEMBER) == 0;
+
+        sotto_relay_refuse(c, q->id, member ? SOTTO_RELAY_BAD_REQUEST : SOTTO_RELAY_NOT_SIGNED_IN,
+                           member ? "this request does not fit here" : "sign in first");
+        return SOTTO_OK;
+    }
+    if (rule->writes && (e = sotto_relay_write(c->r)) != 0)
+        return e;
+    return rule->run(c, q);
+}
+
+void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t len)
+{
+    struct sotto_relay *r = c->r;
+    struct sotto_request *q = NULL;
+    enum sotto_err e;
+
+    if (c->s.ending)
+        return;
+    sotto_relay_touch(c);
+    c->heard_mono = sotto_mono_ms(r->env);
+    e = sotto_request_decode(body, len, &q);
+    if (e == SOTTO_ERR_NOMEM) {
+        sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is out of memory");
+        return;
+    }
+    if (e != 0) {
+        c->broke_protocol = true;
+        sotto_log_peer("%s sent a request that is not well formed", c->peer.address);
+        sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
+        return;
+    }
+    sotto_bucket_take(&c->bucket, rules[q->type].units, c->heard_mono);
+    /* Frames of a submit before the last one get no answer. */
+    if (q->type != SOTTO_REQ_SUBMIT || !q->u.submit.more)
+        e = note_id(c, q->id);
+    if (e == 0)
+        e = run(c, q);
+    sotto_request_free(q);
+    if (e != 0)
+        sotto_relay_undo(r, e);
+}
+
+/* --- turns --- */
+
+void sotto_relay_touch(struct sotto_relay_conn *c)
+{
+    if (c->touched)
+        return;
+    c->touched = true;
+    c->next_touched = c->r->touched;
+    c->r->touched = c;
+    c->saved = c->s;
+    c->saved_out = c->out.n;
+    c->id_count = 0;
+    c->highest_lane = 0;
+}
+
+void sotto_relay_conn_undo(struct sotto_relay_conn *c)
+{
+    c->s = c->saved;
+    c->out.n = c->saved_out;
+    for (size_t i = 0; i < c->id_count; i++)
+        sotto_relay_refuse(c, c->ids[i], SOTTO_RELAY_UNAVAILABLE,
+                           "the relay cannot store anything at the moment; try again later");
+    /* What was submitted after it must not overtake what was refused here. */
+    if (c->highest_lane > 0)
+        sotto_relay_lanes_close(c, c->highest_lane);
+    if (c->broke_protocol)
+        sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
+}
+
+static bool wants_input(struct sotto_relay_conn *c)
+{
+    return !c->s.ending && c->out.n + c->pending <= OUTPUT_HIGH &&
+           sotto_bucket_debt_ms(&c->bucket, sotto_mono_ms(c->r->env)) == 0;
+}
+
+void sotto_relay_conn_settle(struct sotto_relay_conn *c)
+{
+    uint64_t mono = sotto_mono_ms(c->r->env), debt = sotto_bucket_debt_ms(&c->bucket, mono);
+
+    c->touched = false;
+    c->in_debt = debt > 0;
+    if (debt > 0 && mono + debt < c->r->next_debt)
+        c->r->next_debt = mono + debt;
+    if (c->out.n > 0 || c->s.ending || wants_input(c) != c->wanted_input)
+        sotto_relay_ready(c);
+}
+
+bool sotto_relay_wants_input(struct sotto_relay_conn *c)
+{
+    c->wanted_input = wants_input(c);
+    return c->wanted_input;
+}
+
+bool sotto_relay_ending(const struct sotto_relay_conn *c)
+{
+    return c->s.ending;
+}
+
+struct sotto_buf *sotto_relay_output(struct sotto_relay_conn *c)
+{
+    return &c->out;
+}
+
+void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending)
+{
+    c->pending = pending;
+    if (c->more && c->out.n + pending < OUTPUT_HIGH)
+        sotto_relay_want_pump(c);
+    if (wants_input(c) != c->wanted_input)
+        sotto_relay_ready(c);
+}
+
+/* --- answers --- */
+
+void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a)
+{
+    enum sotto_err e;
+
+    if (c->s.ending || (a->id == 0 && a->type < SOTTO_ANS_DELIVER))
+        return;
+    e = sotto_answer_encode(a, NULL, &c->out);
+    if (e != 0) {
+        sotto_log_local("an answer could not be queued: %s", sotto_err_text(e));
+        c->s.ending = true;
+    }
+    sotto_relay_ready(c);
+}
+
+void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id)
+{
+    struct sotto_answer a = {.id = id, .type = SOTTO_ANS_DONE};
+
+    sotto_relay_answer(c, &a);
+}
+
+static void refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_error code,
+                   uint64_t retry_ms, const char *text)
+{
+    struct sotto_answer a = {.id = id, .type = SOTTO_ANS_ERROR};
+    size_t len = strlen(text);
+
+    a.u.error.code = code;
+    a.u.error.retry_ms = retry_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)retry_ms;
+    if (len >= sizeof a.u.error.text)
+        len = sizeof a.u.error.text - 1;
+    memcpy(a.u.error.text, text, len);
+    sotto_relay_answer(c, &a);
+}
+
+void sotto_relay_refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_error code,
+                        const char *text)
+{
+    refuse(c, id, code, 0, text);
+}
+
+void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t retry_ms,
+                              const char *text)
+{
+    refuse(c, id, SOTTO_RELAY_TOO_MANY, retry_ms, text);
+}
+
+void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, const char *text)
+{
+    struct sotto_answer a = {.type = SOTTO_ANS_CLOSING};
+
+    a.u.closing.reason = reason;
+    memcpy(a.u.closing.text, text, strlen(text) + 1);
+    sotto_relay_answer(c, &a);
+    c->s.ending = true;
+    sotto_relay_ready(c);
+}
+
+void sotto_relay_conn_free(struct sotto_relay_conn *c)
+{
+    sotto_relay_assembly_free(c->assembly);
+    free(c->lanes);
+    free(c->flights);
+    free(c->ids);
+    sotto_buf_free(&c->out);
+    sotto_wipe(c, sizeof *c);
+    free(c);
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_RELAY_CORE_H
+#define SOTTO_RELAY_CORE_H
+
+/* What the files of the relay share; nobody outside src/relay includes it. */
+
+#include "auth/opaque.h"
+#include "auth/proof.h"
+#include "relay/limits.h"
+#include "relay/relay.h"
+
+#define DAY_MS             (24ull * 3600 * 1000)
+#define LINK_MS            (10 * 60 * 1000ull)
+#define HANDED_MS          DAY_MS
+#define WINDOW_COUNT       256
+#define WINDOW_BYTES       (1024 * 1024)
+#define OUTPUT_HIGH        (256 * 1024) /* no more input, no more envelopes above this */
+#define OUTPUT_MAX         (8 * 1024 * 1024)
+#define PREKEYS_LOW        20
+#define REQUEST_BOX_MAX    32
+#define REQUEST_SENDER_MAX 8
+#define REQUEST_HOUR_MAX   60
+#define SENDER_SHARE       8 /* one sender may use 1/8 of a box */
+#define LANES_MAX          256
+#define LOGIN_TRIES        3
+#define STRANGER_IDLE_MS   (60 * 1000ull) /* without sign-in, and not waiting to be listed */
+#define LINKING_IDLE_MS    (LINK_MS + 60 * 1000)
+#define IDLE_MS            (10 * 60 * 1000ull)
+#define SWEEP_MS           5000
+#define SWEEP_BOXES        200
+#define LIST_FRAME_BUDGET  (96 * 1024)
+
+enum stage {
+    STAGE_OPEN = 1,
+    STAGE_CHALLENGED = 2, /* KE2 was sent */
+    STAGE_LOGGED_IN = 4,  /* knows the password */
+    STAGE_LINKING = 8,    /* asked to be listed */
+    STAGE_SIGNED_IN = 16,
+    STAGE_BEGUN = 32, /* envelopes may flow */
+};
+#define STAGE_STRANGER (STAGE_OPEN | STAGE_CHALLENGED | STAGE_LOGGED_IN | STAGE_LINKING)
+#define STAGE_MEMBER   (STAGE_SIGNED_IN | STAGE_BEGUN)
+#define STAGE_ANY      (STAGE_STRANGER | STAGE_MEMBER)
+
+/* What a turn that fails puts back. */
+struct conn_state {
+    enum stage stage;
+    int64_t account; /* from LOGGED_IN on */
+    sotto_name name; /* from CHALLENGED on */
+    uint64_t device; /* from LINKING on */
+    int64_t box;     /* from SIGNED_IN on */
+    bool ending;
+};
+
+struct flight { /* sent to the device, not acknowledged */
+    uint64_t seq;
+    uint32_t size;
+};
+
+struct lane {
+    int64_t account;
+    uint64_t device;
+    uint32_t closed; /* this number and lower ones */
+};
+
+/* Frames of one submit until the last one has come. */
+struct assembly {
+    sotto_name to;
+    uint32_t list_version;
+    bool has_token, ephemeral;
+    uint8_t token[SOTTO_TOKEN];
+    bool refused; /* swallow up to the last frame, then say so */
+    enum sotto_relay_error code;
+    uint32_t highest_lane;
+    size_t count;
+    struct {
+        uint64_t device;
+        uint32_t lane;
+        size_t at, len;
+    } parcels[SOTTO_DEVICES_MAX];
+    struct sotto_buf mem;
+};
+
+struct sotto_relay_conn {
+    struct sotto_relay *r;
+    struct sotto_relay_conn *next, *prev; /* all */
+    void *ctx;
+    struct sotto_relay_peer peer;
+    struct conn_state s;
+    uint64_t opened_mono, heard_mono;
+
+    struct sotto_opaque_login login;
+    unsigned tries; /* KE2 given without a right KE3 */
+
+    struct sotto_buf out;
+    size_t pending; /* in the owner's hands */
+    bool ready;     /* in the list of sotto_relay_next() */
+    struct sotto_relay_conn *next_ready;
+    bool wanted_input; /* as last told */
+    bool pumping;      /* in the list of boxes to be looked at after the turn */
+    struct sotto_relay_conn *next_pump;
+    struct bucket bucket;
+    bool in_debt;
+    bool broke_protocol; /* ends, whatever becomes of the turn */
+
+    /* Of this turn. */
+    bool touched;
+    struct sotto_relay_conn *next_touched;
+    struct conn_state saved;
+    size_t saved_out;
+    uint32_t *ids; /* requests that want an answer */
+    size_t id_count, id_room;
+    uint32_t highest_lane; /* of the submits */
+
+    struct assembly *assembly;
+    struct lane *lanes;
+    size_t lane_count;
+    uint32_t lane_floor; /* closed for every device */
+
+    uint64_t cursor;        /* sent up to here */
+    struct flight *flights; /* a ring that grows up to WINDOW_COUNT */
+    size_t flight_room, flight_first, flight_count, flight_bytes;
+    bool more; /* the box may hold more than was sent */
+};
+
+struct box_entry {
+    uint64_t seq;
+    int64_t sender; /* account; 0: not known any more */
+    uint32_t size;
+    bool request;
+};
+
+/*
+ * A device's mailbox as this process knows it. Never freed before the relay is: its counter must
+ * not start again.
+ */
+struct box {
+    int64_t id;
+    struct box *next; /* same hash */
+    bool loaded;      /* entries say what the store holds */
+    bool dirty;       /* changed in this turn */
+    struct box *next_dirty;
+    uint64_t last_seq; /* given out in this boot; 0: none */
+    struct box_entry *entries;
+    size_t count, room;
+    size_t lane_count[2], lane_bytes[2]; /* main, request */
+    struct sotto_relay_conn *conn;       /* signed in */
+    bool low_told;
+};
+
+/* What is to be done once the turn is committed. */
+enum effect_type {
+    EFFECT_ATTACH,      /* conn: it is the box's connection now */
+    EFFECT_END_BOX,     /* box: its device was removed */
+    EFFECT_LIST,        /* account, list: tell its devices, but not conn */
+    EFFECT_LINKED,      /* account, device, list: it was listed */
+    EFFECT_LINK_ASKED,  /* account: tell its devices */
+    EFFECT_ENVELOPE,    /* box: has a new envelope */
+    EFFECT_PREKEYS_LOW, /* box, n */
+};
+struct effect {
+    enum effect_type type;
+    struct sotto_relay_conn *conn;
+    int64_t account, box;
+    uint64_t device;
+    uint32_t n;
+    struct effect_list *list;
+};
+struct effect_list { /* shared by effects of one turn */
+    struct effect_list *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct sotto_relay {
+    const struct sotto_env *env;
+    struct sotto_relay_store *store;
+    struct sotto_relay_config config;
+    struct sotto_rs_identity self;
+    struct sotto_secret32 tag_key; /* of this boot: hides who asked for whose keys */
+    uint32_t epoch;
+    struct sotto_buf hello;
+
+    struct sotto_relay_conn *conns;
+    size_t conn_count;
+    struct sotto_relay_conn *ready, **ready_end;
+    struct sotto_relay_conn *pump;
+    struct sotto_relay_conn *touched;
+    bool in_turn; /* a transaction is open */
+    bool failing; /* the last turn could not be committed */
+
+    struct effect *effects;
+    size_t effect_count, effect_room;
+    struct effect_list *lists;
+
+    struct box **boxes; /* by id, chained; room is a power of two */
+    size_t box_count, box_room;
+    struct box *dirty;
+
+    struct guard name_guard, address_guard, stranger_guard;
+    uint64_t next_sweep, next_debt;
+    uint32_t swept_day;
+    int64_t sweep_box; /* -1: done for swept_day */
+};
+
+/* --- relay.c --- */
+/* Opens the turn's transaction for a request that writes. */
+enum sotto_err sotto_relay_write(struct sotto_relay *r);
+struct effect *sotto_relay_effect(struct sotto_relay *r, enum effect_type type);
+struct effect_list *sotto_relay_effect_list(struct sotto_relay *r, struct sotto_bytes list);
+/* The store or memory failed: the whole turn is undone and answered UNAVAILABLE. */
+void sotto_relay_undo(struct sotto_relay *r, enum sotto_err why);
+void sotto_relay_ready(struct sotto_relay_conn *c);
+/* Its box is looked at once the turn is over. */
+void sotto_relay_want_pump(struct sotto_relay_conn *c);
+
+/* --- conn.c --- */
+/* Before anything of c changes in a turn. */
+void sotto_relay_touch(struct sotto_relay_conn *c);
+/* Queues an answer. An answer that cannot be queued ends the connection. */
+void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a);
+void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id);
+void sotto_relay_refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_error code,
+                        const char *text);
+void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t retry_ms,
+                              const char *text);
+/* Says why, then ends. */
+void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, const char *text);
+/* Answers every request of the undone turn, puts the connection back. */
+void sotto_relay_conn_undo(struct sotto_relay_conn *c);
+/* The turn is over for it. */
+void sotto_relay_conn_settle(struct sotto_relay_conn *c);
+void sotto_relay_conn_free(struct sotto_relay_conn *c);
+
+/*
+ * Requests. Each answers or refuses and returns OK, or returns what the store said: the turn is
+ * undone then.
+ */
+typedef enum sotto_err request_fn(struct sotto_relay_conn *c, const struct sotto_request *q);
+/* signin.c */
+request_fn sotto_relay_sign_in, sotto_relay_begin;
+/* login.c */
+request_fn sotto_relay_opaque_register, sotto_relay_opaque_login, sotto_relay_opaque_finish,
+    sotto_relay_link, sotto_relay_get_links;
+/* account.c */
+request_fn sotto_relay_register, sotto_relay_put_list, sotto_relay_get_lists,
+    sotto_relay_delete_account;
+/* prekeys.c */
+request_fn sotto_relay_get_bundle, sotto_relay_put_prekeys;
+/* submit.c */
+request_fn sotto_relay_submit, sotto_relay_set_tokens;
+void sotto_relay_assembly_free(struct assembly *a);
+/* Refuses all lanes up to this number. */
+void sotto_relay_lanes_close(struct sotto_relay_conn *c, uint32_t lane);
+/* box.c */
+request_fn sotto_relay_ack;
+
+/* --- account.c --- */
+/* Is it a list of this account, rightly signed? MALFORMED, BAD_SIGNATURE, BAD_KEY, USAGE. */
+enum sotto_err sotto_relay_list_check(const struct sotto_relay *r, const char *name,
+                                      struct sotto_bytes bytes, struct sotto_list *ret);
+/* A certificate that somebody wants to enrol. */
+bool sotto_relay_certificate_ok(const struct sotto_relay_conn *c, bool has,
+                                const uint8_t certificate[32]);
+
+/* --- box.c --- */
+/* NULL: no memory. */
+struct box *sotto_relay_box(struct sotto_relay *r, int64_t id);
+struct box *sotto_relay_box_known(struct sotto_relay *r, int64_t id); /* NULL: not known */
+struct parcel_in {
+    int64_t sender; /* account */
+    bool own;       /* the sender is the recipient's other device */
+    bool request;
+    struct sotto_bytes envelope;
+};
+enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
+                                     const struct parcel_in *parcel,
+                                     enum sotto_parcel_state *ret_state);
+/* Drops all up to seq. */
+enum sotto_err sotto_relay_box_drop(struct sotto_relay *r, int64_t box, uint64_t seq);
+enum sotto_err sotto_relay_box_expire(struct sotto_relay *r, int64_t box, uint32_t before_day);
+void sotto_relay_box_changed(struct sotto_relay *r, struct box *b);
+/* The turn ended: what boxes remember of it is true, or has to be read again. */
+void sotto_relay_boxes_settle(struct sotto_relay *r, bool committed);
+/* Sends what fits into the window. */
+void sotto_relay_pump(struct sotto_relay_conn *c);
+void sotto_relay_window_reset(struct sotto_relay_conn *c, uint64_t cursor);
+void sotto_relay_boxes_free(struct sotto_relay *r);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/limits.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "crypto/kdf.h"
+
+void sotto_bucket_init(struct bucket *b, uint64_t mono)
+{
+    b->milli = BUCKET_ROOM * 1000ll;
+    b->mono = mono;
+}
+
+static void refill(struct bucket *b, uint64_t mono)
+{
+    uint64_t passed = mono > b->mono ? mono - b->mono : 0;
+
+    if (passed > 3600 * 1000)
+        passed = 3600 * 1000;
+    b->mono = mono;
+    b->milli += (int64_t)passed * BUCKET_PER_SECOND;
+    if (b->milli > BUCKET_ROOM * 1000ll)
+        b->milli = BUCKET_ROOM * 1000ll;
+}
+
+void sotto_bucket_take(struct bucket *b, uint32_t units, uint64_t mono)
+{
+    refill(b, mono);
+    b->milli -= (int64_t)units * 1000;
+}
+
+uint64_t sotto_bucket_debt_ms(struct bucket *b, uint64_t mono)
+{
+    refill(b, mono);
+    return b->milli >= 0 ? 0 : (uint64_t)(-b->milli + BUCKET_PER_SECOND - 1) / BUCKET_PER_SECOND;
+}
+
+enum sotto_err sotto_guard_init(struct guard *g, const struct sotto_env *env)
+{
+    enum sotto_err e = sotto_random(env, g->key.b, sizeof g->key.b);
+
+    if (e != 0)
+        return e;
+    g->entries = calloc(GUARD_PLACES, sizeof *g->entries);
+    return g->entries != NULL ? SOTTO_OK : SOTTO_ERR_NOMEM;
+}
+
+void sotto_guard_free(struct guard *g)
+{
+    sotto_secret32_wipe(&g->key);
+    free(g->entries);
+    g->entries = NULL;
+}
+
+static uint64_t hash_of(const struct guard *g, const void *what, size_t len)
+{
+    uint8_t mac[32];
+    uint64_t h;
+
+    sotto_hmac_sha256(g->key.b, sizeof g->key.b, what, len, mac);
+    h = sotto_get_u64(mac);
+    return h != 0 ? h : 1;
+}
+
+static struct guard_entry *places(struct guard *g, uint64_t hash)
+{
+    return &g->entries[hash % (GUARD_PLACES / GUARD_WAYS) * GUARD_WAYS];
+}
+
+static struct guard_entry *find(struct guard *g, uint64_t hash)
+{
+    struct guard_entry *p = places(g, hash);
+
+    for (size_t i = 0; i < GUARD_WAYS; i++)
+        if (p[i].hash == hash)
+            return &p[i];
+    return NULL;
+}
+
+static struct guard_entry *find_or_make(struct guard *g, uint64_t hash, uint64_t mono)
+{
+    struct guard_entry *p = places(g, hash), *oldest = p, *found = find(g, hash);
+
+    if (found != NULL)
+        return found;
+    for (size_t i = 0; i < GUARD_WAYS && oldest->hash != 0; i++)
+        if (p[i].hash == 0 || p[i].mono < oldest->mono)
+            oldest = &p[i];
+    *oldest = (struct guard_entry){.hash = hash, .mono = mono};
+    return oldest;
+}
+
+uint64_t sotto_guard_pause(struct guard *g, const void *what, size_t len, uint32_t free,
+                           uint64_t mono)
+{
+    const struct guard_entry *p = find(g, hash_of(g, what, len));
+    uint64_t pause = 1000;
+
+    if (p == NULL || p->count < free || mono >= p->mono + GUARD_FORGET)
+        return 0;
+    for (uint32_t i = free; i < p->count && pause < GUARD_PAUSE_MAX; i++)
+        pause *= 2;
+    if (pause > GUARD_PAUSE_MAX)
+        pause = GUARD_PAUSE_MAX;
+    return mono >= p->mono + pause ? 0 : p->mono + pause - mono;
+}
+
+void sotto_guard_failed(struct guard *g, const void *what, size_t len, uint64_t mono)
+{
+    struct guard_entry *p = find_or_make(g, hash_of(g, what, len), mono);
+
+    if (mono >= p->mono + GUARD_FORGET)
+        p->count = 0;
+    p->mono = mono;
+    if (p->count < UINT32_MAX)
+        p->count++;
+}
+
+void sotto_guard_forgive(struct guard *g, const void *what, size_t len)
+{
+    struct guard_entry *p = find(g, hash_of(g, what, len));
+
+    if (p != NULL)
+        *p = (struct guard_entry){0};
+}
+
+void sotto_guard_take_back(struct guard *g, const void *what, size_t len)
+{
+    struct guard_entry *p = find(g, hash_of(g, what, len));
+
+    if (p != NULL && p->count > 0)
+        p->count--;
+}
+
+uint64_t sotto_guard_count(struct guard *g, const void *what, size_t len, uint32_t max,
+                           uint64_t window_ms, uint64_t mono)
+{
+    struct guard_entry *p = find_or_make(g, hash_of(g, what, len), mono);
+
+    if (mono >= p->mono + window_ms) {
+        p->mono = mono;
+        p->count = 0;
+    }
+    if (p->count >= max)
+        return p->mono + window_ms - mono;
+    p->count++;
+    return 0;
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The turn: requests run inside one transaction; what they want to happen elsewhere (a push to
+ * another connection, an end) is noted as an effect; answers stay in the connections' output. After
+ * the commit effects are carried out and output is let go. When the store fails, connections are
+ * put back to where they were, their answers of this turn become "try again later", and the effects
+ * are forgotten.
+ */
+#include "relay/relay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "relay/core.h"
+
+static enum sotto_err make_hello(struct sotto_relay *r, const struct sotto_relay_config *config)
+{
+    struct sotto_answer *a = calloc(1, sizeof *a);
+    struct sotto_buf hello = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
+    enum sotto_err e;
+
+    if (a == NULL)
+        return SOTTO_ERR_NOMEM;
+    a->type = SOTTO_ANS_HELLO;
+    memcpy(a->u.hello.relay.id, r->self.key.pub, 32);
+    memcpy(a->u.hello.relay.incarnation, r->self.incarnation, SOTTO_INCARNATION);
+    a->u.hello.relay.pin_count = config->pin_count;
+    memcpy(a->u.hello.relay.pins, config->pins, sizeof config->pins);
+    memcpy(a->u.hello.version, "sottod " SOTTO_VERSION, sizeof "sottod " SOTTO_VERSION);
+    a->u.hello.registration = config->registration;
+    e = sotto_answer_encode(a, &r->self.key, &hello);
+    free(a);
+    if (e != 0) {
+        sotto_buf_free(&hello);
+        return e;
+    }
+    sotto_buf_free(&r->hello);
+    r->hello = hello;
+    return SOTTO_OK;
+}
+
+enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
+                                       const struct sotto_relay_config *config)
+{
+    enum sotto_err e = make_hello(r, config);
+
+    if (e == 0)
+        r->config = *config;
+    return e;
+}
+
+static enum sotto_err start(struct sotto_relay *r, const struct sotto_relay_config *config)
+{
+    enum sotto_err e;
+
+    if ((e = sotto_rs_identity_load(r->store, r->env, &r->self)) != 0 ||
+        (e = sotto_random(r->env, r->tag_key.b, sizeof r->tag_key.b)) != 0 ||
+        (e = sotto_guard_init(&r->name_guard, r->env)) != 0 ||
+        (e = sotto_guard_init(&r->address_guard, r->env)) != 0 ||
+        (e = sotto_guard_init(&r->stranger_guard, r->env)) != 0 ||
+        (e = sotto_relay_reconfigure(r, config)) != 0)
+        return e;
+    /* Their tags were made under the key of an earlier boot. */
+    if ((e = sotto_rs_handed_expire(r->store, UINT64_MAX)) != 0)
+        return e;
+    return sotto_rs_boot(r->store, &r->epoch);
+}
+
+enum sotto_err sotto_relay_new(const struct sotto_env *env, struct sotto_relay_store *store,
+                               const struct sotto_relay_config *config, struct sotto_relay **ret)
+{
+    struct sotto_relay *r = calloc(1, sizeof *r);
+    enum sotto_err e;
+
+    if (r == NULL)
+        return SOTTO_ERR_NOMEM;
+    r->env = env;
+    r->store = store;
+    r->ready_end = &r->ready;
+    r->next_sweep = sotto_mono_ms(env);
+    r->next_debt = UINT64_MAX;
+    r->sweep_box = -1;
+    if ((e = start(r, config)) != 0) {
+        sotto_relay_free(r);
+        return e;
+    }
+    *ret = r;
+    return SOTTO_OK;
+}
+
+static void effects_clear(struct sotto_relay *r)
+{
+    struct effect_list *l;
+
+    r->effect_count = 0;
+    while ((l = r->lists) != NULL) {
+        r->lists = l->next;
+        free(l);
+    }
+}
+
+void sotto_relay_free(struct sotto_relay *r)
+{
+    if (r == NULL)
+        return;
+    if (r->in_turn)
+        sotto_rs_rollback(r->store);
+    while (r->conns != NULL) {
+        struct sotto_relay_conn *c = r->conns;
+
+        r->conns = c->next;
+        sotto_relay_conn_free(c);
+    }
+    effects_clear(r);
+    free(r->effects);
+    sotto_relay_boxes_free(r);
+    sotto_guard_free(&r->name_guard);
+    sotto_guard_free(&r->address_guard);
+    sotto_guard_free(&r->stranger_guard);
+    sotto_buf_free(&r->hello);
+    sotto_rs_identity_wipe(&r->self);
+    sotto_wipe(r, sizeof *r);
+    free(r);
+}
+
+const uint8_t *sotto_relay_id(const struct sotto_relay *r)
+{
+    return r->self.key.pub;
+}
+
+/* --- connections come and go --- */
+
+enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_peer *peer,
+                                void *ctx, struct sotto_relay_conn **ret)
+{
+    struct sotto_relay_conn *c = calloc(1, sizeof *c);
+    uint64_t mono = sotto_mono_ms(r->env);
+
+    if (c == NULL)
+        return SOTTO_ERR_NOMEM;
+    c->r = r;
+    c->ctx = ctx;
+    c->peer = *peer;
+    c->s.stage = STAGE_OPEN;
+    c->opened_mono = c->heard_mono = mono;
+    c->wanted_input = true;
+    c->out = SOTTO_BUF(OUTPUT_MAX);
+    sotto_bucket_init(&c->bucket, mono);
+    if (sotto_buf_add(&c->out, r->hello.p, r->hello.n) != 0) {
+        free(c);
+        return SOTTO_ERR_NOMEM;
+    }
+    c->next = r->conns;
+    if (c->next != NULL)
+        c->next->prev = c;
+    r->conns = c;
+    r->conn_count++;
+    sotto_relay_ready(c);
+    *ret = c;
+    return SOTTO_OK;
+}
+
+/* Takes c out of a list of the relay that is linked through the given member. */
+#define UNLINK(head, c, member)                                                                    \
+    for (struct sotto_relay_conn **p_ = &(head); *p_ != NULL; p_ = &(*p_)->member)                 \
+        if (*p_ == (c)) {                                                                          \
+            *p_ = (c)->member;                                                                     \
+            break;                                                                                 \
+        }
+
+static void unlink_everywhere(struct sotto_relay *r, struct sotto_relay_conn *c)
+{
+    if (c->ready) {
+        UNLINK(r->ready, c, next_ready);
+        for (r->ready_end = &r->ready; *r->ready_end != NULL;)
+            r->ready_end = &(*r->ready_end)->next_ready;
+    }
+    if (c->pumping)
+        UNLINK(r->pump, c, next_pump);
+    if (c->touched)
+        UNLINK(r->touched, c, next_touched);
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        r->conns = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+}
+
+void sotto_relay_closed(struct sotto_relay_conn *c)
+{
+    struct sotto_relay *r = c->r;
+    struct box *b = c->s.box != 0 ? sotto_relay_box_known(r, c->s.box) : NULL;
+
+    if (b != NULL && b->conn == c)
+        b->conn = NULL;
+    for (size_t i = 0; i < r->effect_count; i++)
+        if (r->effects[i].conn == c)
+            r->effects[i].conn = NULL;
+    unlink_everywhere(r, c);
+    r->conn_count--;
+    sotto_relay_conn_free(c);
+}
+
+void *sotto_relay_ctx(const struct sotto_relay_conn *c)
+{
+    return c->ctx;
+}
+
+/* --- the turn --- */
+
+enum sotto_err sotto_relay_write(struct sotto_relay *r)
+{
+    enum sotto_err e = SOTTO_OK;
+
+    if (!r->in_turn && (e = sotto_rs_begin(r->store)) == 0)
+        r->in_turn = true;
+    return e;
+}
+
+struct effect *sotto_relay_effect(struct sotto_relay *r, enum effect_type type)
+{
+    if (r->effect_count == r->effect_room) {
+        size_t room = r->effect_room == 0 ? 64 : r->effect_room * 2;
+        struct effect *grown = realloc(r->effects, room * sizeof *grown);
+
+        if (grown == NULL)
+            return NULL;
+        r->effects = grown;
+        r->effect_room = room;
+    }
+    r->effects[r->effect_count] = (struct effect){.type = type};
+    return &r->effects[r->effect_count++];
+}
+
+struct effect_list *sotto_relay_effect_list(struct sotto_relay *r, struct sotto_bytes list)
+{
+    struct effect_list *l = malloc(sizeof *l + list.n);
+
+    if (l == NULL)
+        return NULL;
+    l->len = list.n;
+    memcpy(l->bytes, list.p, list.n);
+    l->next = r->lists;
+    r->lists = l;
+    return l;
+}
+
+void sotto_relay_undo(struct sotto_relay *r, enum sotto_err why)
+{
+    struct sotto_relay_conn *c;
+
+    if (!r->failing)
+        sotto_log_local("nothing can be stored: %s; requests are refused", sotto_err_text(why));
+    r->failing = true;
+    if (r->in_turn)
+        sotto_rs_rollback(r->store);
+    r->in_turn = false;
+    effects_clear(r);
+    sotto_relay_boxes_settle(r, false);
+    while ((c = r->touched) != NULL) {
+        r->touched = c->next_touched;
+        sotto_relay_conn_undo(c);
+        sotto_relay_conn_settle(c);
+    }
+}
+
+static struct sotto_relay_conn *conn_of(struct sotto_relay *r, int64_t box)
+{
+    struct box *b = sotto_relay_box_known(r, box);
+
+    return b != NULL ? b->conn : NULL;
+}
+
+static void attach(struct sotto_relay *r, struct sotto_relay_conn *c)
+{
+    struct box *b = sotto_relay_box(r, c->s.box);
+
+    if (b == NULL) {
+        sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is out of memory");
+        return;
+    }
+    if (b->conn != NULL && b->conn != c)
+        sotto_relay_end(b->conn, SOTTO_CLOSING_REPLACED,
+                        "this device signed in on another connection");
+    b->conn = c;
+    b->low_told = false;
+}
+
+static void push_list(struct sotto_relay_conn *c, const struct effect_list *l)
+{
+    struct sotto_answer a = {.type = SOTTO_ANS_LIST_CHANGED};
+
+    a.u.list_changed.list = (struct sotto_bytes){l->bytes, l->len};
+    sotto_relay_answer(c, &a);
+}
+
+/* To all signed-in devices of an account: its new list, or that a device asks to be listed. */
+static void push_account(struct sotto_relay *r, const struct effect *f)
+{
+    struct sotto_rs_box boxes[SOTTO_DEVICES_MAX];
+    size_t count = 0;
+
+    if (sotto_rs_devices(r->store, f->account, boxes, &count) != 0)
+        return; /* they learn it when they sign in again */
+    for (size_t i = 0; i < count; i++) {
+        struct sotto_relay_conn *c = conn_of(r, boxes[i].box);
+        struct sotto_answer a = {.type = SOTTO_ANS_LINK_PENDING};
+
+        if (c == NULL || c == f->conn || c->s.ending)
+            continue;
+        if (f->type == EFFECT_LIST)
+            push_list(c, f->list);
+        else
+            sotto_relay_answer(c, &a);
+    }
+}
+
+static void push_linked(struct sotto_relay *r, const struct effect *f)
+{
+    for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
+        if (c->s.stage == STAGE_LINKING && c->s.account == f->account && c->s.device == f->device)
+            push_list(c, f->list);
+}
+
+static void push_low(struct sotto_relay *r, const struct effect *f)
+{
+    struct sotto_answer a = {.type = SOTTO_ANS_PREKEYS_LOW};
+    struct box *b = sotto_relay_box_known(r, f->box);
+
+    if (b == NULL || b->conn == NULL || b->low_told)
+        return;
+    b->low_told = true;
+    a.u.prekeys_kept.one_time_left = f->n;
+    sotto_relay_answer(b->conn, &a);
+}
+
+static void carry_out(struct sotto_relay *r, const struct effect *f)
+{
+    struct sotto_relay_conn *c;
+
+    switch (f->type) {
+    case EFFECT_ATTACH:
+        if (f->conn != NULL)
+            attach(r, f->conn);
+        break;
+    case EFFECT_END_BOX:
+        if ((c = conn_of(r, f->box)) != NULL)
+            sotto_relay_end(c, SOTTO_CLOSING_REVOKED, "this device was removed from its account");
+        break;
+    case EFFECT_LIST:
+    case EFFECT_LINK_ASKED:
+        push_account(r, f);
+        break;
+    case EFFECT_LINKED:
+        push_linked(r, f);
+        break;
+    case EFFECT_ENVELOPE:
+        if ((c = conn_of(r, f->box)) != NULL) {
+            c->more = true;
+            sotto_relay_want_pump(c);
+        }
+        break;
+    case EFFECT_PREKEYS_LOW:
+        push_low(r, f);
+        break;
+    }
+}
+
+static bool storing_again(void)
+{
+    sotto_log_info("storing works again");
+    return false;
+}
+
+enum sotto_err sotto_relay_turn(struct sotto_relay *r)
+{
+    bool wrote = r->in_turn;
+    struct sotto_relay_conn *c;
+    enum sotto_err e = wrote ? sotto_rs_commit(r->store) : SOTTO_OK;
+
+    r->in_turn = false;
+    if (e == SOTTO_ERR_IO)
+        return e;
+    if (e != 0)
+        sotto_relay_undo(r, e);
+    else if (wrote && r->failing)
+        r->failing = storing_again();
+    sotto_relay_boxes_settle(r, true);
+    while ((c = r->touched) != NULL) {
+        r->touched = c->next_touched;
+        sotto_relay_conn_settle(c);
+    }
+    for (size_t i = 0; i < r->effect_count; i++)
+        carry_out(r, &r->effects[i]);
+    effects_clear(r);
+    while ((c = r->pump) != NULL) {
+        r->pump = c->next_pump;
+        c->pumping = false;
+        sotto_relay_pump(c);
+    }
+    return SOTTO_OK;
+}
+
+/* --- output --- */
+
+void sotto_relay_ready(struct sotto_relay_conn *c)
+{
+    if (c->ready)
+        return;
+    c->ready = true;
+    c->next_ready = NULL;
+    *c->r->ready_end = c;
+    c->r->ready_end = &c->next_ready;
+}
+
+struct sotto_relay_conn *sotto_relay_next(struct sotto_relay *r)
+{
+    struct sotto_relay_conn *c = r->ready;
+
+    if (c == NULL)
+        return NULL;
+    r->ready = c->next_ready;
+    if (r->ready == NULL)
+        r->ready_end = &r->ready;
+    c->ready = false;
+    return c;
+}
+
+void sotto_relay_want_pump(struct sotto_relay_conn *c)
+{
+    if (c->pumping)
+        return;
+    c->pumping = true;
+    c->next_pump = c->r->pump;
+    c->r->pump = c;
+}
+
+/* --- what is due by time --- */
+
+uint64_t sotto_relay_deadline(const struct sotto_relay *r)
+{
+    if (r->ready != NULL || r->pump != NULL)
+        return 0;
+    return r->next_debt < r->next_sweep ? r->next_debt : r->next_sweep;
+}
+
+static void end_idle(struct sotto_relay_conn *c, uint64_t mono)
+{
+    uint64_t since = c->heard_mono, limit = IDLE_MS;
+
+    if (c->s.stage == STAGE_LINKING) {
+        limit = LINKING_IDLE_MS;
+    } else if ((c->s.stage & STAGE_STRANGER) != 0) {
+        since = c->opened_mono;
+        limit = STRANGER_IDLE_MS;
+    }
+    if (mono >= since + limit)
+        sotto_relay_end(c, SOTTO_CLOSING_IDLE, "nothing was heard for too long");
+}
+
+/* A few boxes at a time, so that a large relay does not stand still. Once round a day. */
+static enum sotto_err sweep_boxes(struct sotto_relay *r, uint64_t now)
+{
+    int64_t boxes[SWEEP_BOXES];
+    size_t count = SWEEP_BOXES;
+    uint32_t day = (uint32_t)(now / DAY_MS);
+    enum sotto_err e = SOTTO_OK;
+
+    if (r->sweep_box < 0 && r->swept_day != day) {
+        r->swept_day = day;
+        r->sweep_box = 0;
+    }
+    if (r->sweep_box < 0 || day <= r->config.lifetime_days)
+        return SOTTO_OK;
+    if ((e = sotto_rs_boxes(r->store, r->sweep_box, boxes, &count)) != 0)
+        return e;
+    for (size_t i = 0; e == 0 && i < count; i++)
+        e = sotto_relay_box_expire(r, boxes[i], day - r->config.lifetime_days);
+    r->sweep_box = count < SWEEP_BOXES ? -1 : boxes[count - 1];
+    return e;
+}
+
+static enum sotto_err sweep_store(struct sotto_relay *r)
+{
+    uint64_t now = sotto_now_ms(r->env);
+    enum sotto_err e = sotto_relay_write(r);
+
+    if (e != 0 || (e = sotto_rs_links_expire(r->store, now > LINK_MS ? now - LINK_MS : 0)) != 0 ||
+        (e = sotto_rs_handed_expire(r->store, now)) != 0)
+        return e;
+    return sweep_boxes(r, now);
+}
+
+void sotto_relay_tick(struct sotto_relay *r)
+{
+    uint64_t mono = sotto_mono_ms(r->env);
+    bool sweep = mono >= r->next_sweep;
+    enum sotto_err e;
+
+    if (mono >= r->next_debt || sweep) {
+        r->next_debt = UINT64_MAX;
+        for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next) {
+            if (c->in_debt)
+                sotto_relay_conn_settle(c);
+            if (sweep && !c->s.ending)
+                end_idle(c, mono);
+        }
+    }
+    if (!sweep)
+        return;
+    r->next_sweep = mono + SWEEP_MS;
+    if ((e = sweep_store(r)) != 0)
+        sotto_relay_undo(r, e);
+}
+
+void sotto_relay_shutdown(struct sotto_relay *r)
+{
+    for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
+        if (!c->s.ending)
+            sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is going down; try again later");
+}
+
+void sotto_relay_counts(const struct sotto_relay *r, struct sotto_relay_counts *ret)
+{
+    *ret = (struct sotto_relay_counts){.connections = r->conn_count};
+    for (const struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
+        if ((c->s.stage & STAGE_MEMBER) != 0)
+            ret->signed_in++;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_RELAY_RELAY_H
+#define SOTTO_RELAY_RELAY_H
+
+#include "net/tls.h"
+#include "store/relay_store.h"
+#include "wire/answer.h"
+
+/*
+ * The relay without sockets: connections, frames and time come in; frames come out. All that has
+ * to survive goes through the store.
+ *
+ * Work is done in turns: whatever came in since the last sotto_relay_turn() is one transaction, and
+ * nothing that depends on it leaves before it is committed. The owner hands in what happened, then
+ * calls sotto_relay_turn(), then takes the output of each connection that sotto_relay_next() names:
+ *
+ *     sotto_relay_open(), sotto_relay_frame(), sotto_relay_closed(), ...
+ *     if (sotto_relay_turn(r) != 0) end the process
+ *     while ((c = sotto_relay_next(r)) != NULL) send sotto_relay_output(c), ...
+ *
+ * A turn that cannot be committed because the disk is full is undone whole: everybody who asked for
+ * something in it is told to try again later, and the relay goes on.
+ *
+ * One relay object belongs to one thread.
+ */
+struct sotto_relay;
+struct sotto_relay_conn;
+
+struct sotto_relay_config {
+    enum sotto_registration registration;
+    enum sotto_client_certs client_certificates;
+    uint32_t quota_messages; /* per box */
+    uint64_t quota_bytes;
+    uint32_t lifetime_days;
+    size_t pin_count; /* of the TLS key: current, then the next */
+    uint8_t pins[SOTTO_PINS_MAX][32];
+};
+#define SOTTO_RELAY_QUOTA_MESSAGES 2000
+#define SOTTO_RELAY_QUOTA_BYTES    (16ull * 1024 * 1024)
+#define SOTTO_RELAY_LIFETIME_DAYS  30
+
+/*
+ * Begins a boot epoch in the store, durably. env and store are borrowed and must outlive the relay.
+ * NOMEM, RANDOM, TOO_FAR (boot epochs used up), or what the store says.
+ */
+enum sotto_err sotto_relay_new(const struct sotto_env *env, struct sotto_relay_store *store,
+                               const struct sotto_relay_config *config, struct sotto_relay **ret);
+/* Rolls back an unfinished turn and frees all connections. NULL is fine. */
+void sotto_relay_free(struct sotto_relay *r);
+/* Takes effect for what comes from now on. */
+enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
+                                       const struct sotto_relay_config *config);
+const uint8_t *sotto_relay_id(const struct sotto_relay *r);
+
+/* A connection whose TLS is up. */
+struct sotto_relay_peer {
+    uint8_t exporter[32];
+    bool has_pin;
+    uint8_t pin[32]; /* of the client certificate's key */
+    char address[64];
+};
+/* The hello is queued. ctx is the owner's. NOMEM. */
+enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_peer *peer,
+                                void *ctx, struct sotto_relay_conn **ret);
+/* The body of one frame. Anything wrong with it is answered there. */
+void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t len);
+/* The connection has ended, or the owner has done what sotto_relay_ending() asked for; c is freed.
+ * What it asked for in this turn is done all the same. */
+void sotto_relay_closed(struct sotto_relay_conn *c);
+void *sotto_relay_ctx(const struct sotto_relay_conn *c);
+
+/* Commits and lets the answers go. IO: the disk did not take it, nothing is known any more: end
+ * the process without sending anything (the store is whole at the next start). */
+enum sotto_err sotto_relay_turn(struct sotto_relay *r);
+/* After a turn: the next connection with something to send, or to be ended, or whose wish for
+ * input changed. NULL: none. */
+struct sotto_relay_conn *sotto_relay_next(struct sotto_relay *r);
+/* Framed bytes; take them all and clear. */
+struct sotto_buf *sotto_relay_output(struct sotto_relay_conn *c);
+/* To be ended once its output is sent. */
+bool sotto_relay_ending(const struct sotto_relay_conn *c);
+/* false: read no more from it until it is named by sotto_relay_next() again and this says true.
+ * Look also after each frame: one chunk from the network may hold hundreds. */
+bool sotto_relay_wants_input(struct sotto_relay_conn *c);
+/* How much of the output still waits in the owner's hands: more envelopes follow when it shrinks.
+ * To be told after each change that sotto_relay_output() or the network made. */
+void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending);
+
+/* Monotonic time at which sotto_relay_tick() has something to do. Follow it by a turn. */
+uint64_t sotto_relay_deadline(const struct sotto_relay *r);
+void sotto_relay_tick(struct sotto_relay *r);
+/* Tells everybody. Follow it by a turn; every connection is ending then. */
+void sotto_relay_shutdown(struct sotto_relay *r);
+
+struct sotto_relay_counts {
+    size_t connections, signed_in;
+};
+void sotto_relay_counts(const struct sotto_relay *r, struct sotto_relay_counts *ret);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A listed device proves its key on this connection, swaps its lease, and begins. */
+#include <string.h>
+
+#include "base/log.h"
+#include "relay/core.h"
+
+/* The mode decides whether a certificate is asked for; one that is shown has to be the enrolled
+ * one in every mode but `off`. */
+static bool certificate_right(const struct sotto_relay_conn *c, const struct sotto_rs_device *d)
+{
+    const struct sotto_relay_peer *p = &c->peer;
+
+    switch (c->r->config.client_certificates) {
+    case SOTTO_CLIENT_CERTS_OFF:
+        return true;
+    case SOTTO_CLIENT_CERTS_REQUEST:
+        if (!p->has_pin)
+            return true;
+        break;
+    case SOTTO_CLIENT_CERTS_REQUIRE:
+        if (!p->has_pin)
+            return false;
+        break;
+    }
+    return d->adopt || (d->has_certificate && sotto_equal(p->pin, d->certificate, sizeof p->pin));
+}
+
+/* true: the account is there and the device is in its list; otherwise it was refused. */
+static enum sotto_err find(struct sotto_relay_conn *c, const struct sotto_request *q,
+                           struct sotto_rs_account *account, struct sotto_rs_device *device,
+                           bool *ret_found)
+{
+    enum sotto_err e = sotto_rs_account_find(c->r->store, q->u.sign_in.name, account);
+
+    *ret_found = false;
+    if (e == SOTTO_ERR_NOT_FOUND) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_UNKNOWN_ACCOUNT, "no account has this name here");
+        return SOTTO_OK;
+    }
+    if (e != 0)
+        return e;
+    if (account->gone) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_NAME_GONE, "this account was deleted");
+        return SOTTO_OK;
+    }
+    e = sotto_rs_device_find(c->r->store, account->id, q->u.sign_in.device, device);
+    if (e == SOTTO_ERR_NOT_FOUND) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_UNKNOWN_DEVICE,
+                           "this device is not in the account's list");
+        return SOTTO_OK;
+    }
+    if (e == 0 && !device->listed)
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_REVOKED,
+                           "this device was removed from its account");
+    *ret_found = e == 0 && device->listed;
+    return e;
+}
+
+static enum sotto_err proof_right(struct sotto_relay_conn *c, const struct sotto_request *q,
+                                  const struct sotto_rs_account *account,
+                                  const struct sotto_rs_device *d, bool *ret_right)
+{
+    struct sotto_account who = {.name = {0}};
+    struct sotto_device device;
+    enum sotto_err e;
+
+    memcpy(who.relay_id, sotto_relay_id(c->r), 32);
+    memcpy(who.name, account->name, sizeof who.name);
+    memcpy(who.key, account->key, 32);
+    if ((e = sotto_entry_open(d->entry, sizeof d->entry, &who, &device)) != 0) {
+        sotto_log_bug("a stored device entry does not open: %s", sotto_err_name(e));
+        return SOTTO_ERR_BUG;
+    }
+    e = sotto_proof_verify(device.sign_pub, c->peer.exporter, who.relay_id, who.name, d->id,
+                           q->u.sign_in.lease, q->u.sign_in.proof);
+    *ret_right = e == 0;
+    return e == 0 || e == SOTTO_ERR_BAD_SIGNATURE ? SOTTO_OK : e;
+}
+
+static enum sotto_err enter(struct sotto_relay_conn *c, const struct sotto_request *q,
+                            const struct sotto_rs_account *account, const struct sotto_rs_device *d)
+{
+    struct sotto_answer a = {.id = q->id, .type = SOTTO_ANS_SIGNED_IN};
+    struct sotto_relay_store *s = c->r->store;
+    struct effect *f;
+    enum sotto_err e;
+
+    if ((e = sotto_rs_one_time_count(s, d->box, &a.u.signed_in.one_time_left)) != 0 ||
+        (e = sotto_rs_lease_swap(s, d->box, q->u.sign_in.lease)) != 0)
+        return e;
+    if (d->adopt &&
+        (e = sotto_rs_certificate_adopt(s, d->box, c->peer.has_pin ? c->peer.pin : NULL)) != 0)
+        return e;
+    if ((f = sotto_relay_effect(c->r, EFFECT_ATTACH)) == NULL)
+        return SOTTO_ERR_NOMEM;
+    f->conn = c;
+    a.u.signed_in.has_previous = d->has_lease;
+    memcpy(a.u.signed_in.previous_lease, d->lease, sizeof d->lease);
+    a.u.signed_in.previous_begun = d->has_lease && d->begun;
+    a.u.signed_in.list_version = account->version;
+    c->s.stage = STAGE_SIGNED_IN;
+    c->s.account = account->id;
+    memcpy(c->s.name, account->name, sizeof c->s.name);
+    c->s.device = d->id;
+    c->s.box = d->box;
+    sotto_relay_answer(c, &a);
+    return SOTTO_OK;
+}
+
+enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    struct sotto_rs_account account;
+    struct sotto_rs_device device;
+    bool right = false;
+    enum sotto_err e = find(c, q, &account, &device, &right);
+
+    if (e != 0 || !right)
+        return e;
+    if ((e = proof_right(c, q, &account, &device, &right)) != 0)
+        return e;
+    if (!right) {
+        sotto_log_peer("%s could not prove to be a device of %s", c->peer.address, account.name);
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_PROOF,
+                           "the proof is not by this device's key on this connection");
+        return SOTTO_OK;
+    }
+    if (!certificate_right(c, &device)) {
+        sotto_log_peer("%s: client certificate missing or not the enrolled one", c->peer.address);
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_CERTIFICATE,
+                           c->peer.has_pin ? "the client certificate is not the enrolled one"
+                                           : "this relay requires the client certificate");
+        return SOTTO_OK;
+    }
+    return enter(c, q, &account, &device);
+}
+
+/*
+ * A number of a later boot than this one cannot come from this relay: it was restored without
+ * anybody saying so, or the device is wrong. Nothing is dropped on its word then.
+ */
+enum sotto_err sotto_relay_begin(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    uint64_t committed = q->u.begin.committed;
+    enum sotto_err e = sotto_rs_lease_begun(c->r->store, c->s.box);
+
+    if (e != 0)
+        return e;
+    if (committed >> 40 > c->r->epoch) {
+        sotto_log_peer("a device claims to have committed what was never sent; ignored");
+        committed = 0;
+    }
+    if (committed > 0 && (e = sotto_relay_box_drop(c->r, c->s.box, committed)) != 0)
+        return e;
+    c->s.stage = STAGE_BEGUN;
+    sotto_relay_window_reset(c, committed);
+    sotto_relay_want_pump(c);
+    sotto_relay_done(c, q->id);
+    return SOTTO_OK;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Submits: collected over several frames, judged as a whole, applied in one transaction. Who sent
+ * what to whom is neither logged nor stored.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/kdf.h"
+#include "relay/core.h"
+
+#define HOUR_MS (3600 * 1000ull)
+
+/* --- lanes: after a refusal nothing of the same lane may overtake --- */
+
+void sotto_relay_lanes_close(struct sotto_relay_conn *c, uint32_t lane)
+{
+    if (lane > c->lane_floor)
+        c->lane_floor = lane;
+}
+
+static struct lane *lane_find(struct sotto_relay_conn *c, int64_t account, uint64_t device)
+{
+    for (size_t i = 0; i < c->lane_count; i++)
+        if (c->lanes[i].device == device && c->lanes[i].account == account)
+            return &c->lanes[i];
+    return NULL;
+}
+
+static bool lane_open(struct sotto_relay_conn *c, int64_t account, uint64_t device, uint32_t lane)
+{
+    const struct lane *l = lane_find(c, account, device);
+
+    return lane > c->lane_floor && (l == NULL || lane > l->closed);
+}
+
+static void lane_close(struct sotto_relay_conn *c, int64_t account, uint64_t device, uint32_t lane)
+{
+    struct lane *l = lane_find(c, account, device);
+
+    if (l == NULL && c->lanes == NULL)
+        c->lanes = calloc(LANES_MAX, sizeof *c->lanes);
+    if (c->lanes == NULL) {
+        sotto_relay_lanes_close(c, lane);
+        return;
+    }
+    if (l == NULL && c->lane_count == LANES_MAX) {
+        /* Too many to remember each: the oldest is closed for all devices instead. */
+        sotto_relay_lanes_close(c, c->lanes[0].closed);
+        memmove(c->lanes, c->lanes + 1, (LANES_MAX - 1) * sizeof *c->lanes);
+        c->lane_count--;
+    }
+    if (l == NULL) {
+        l = &c->lanes[c->lane_count++];
+        *l = (struct lane){.account = account, .device = device};
+    }
+    if (lane > l->closed)
+        l->closed = lane;
+}
+
+/* The whole submit is refused. */
+static void lanes_close(struct sotto_relay_conn *c, int64_t account, const struct assembly *a)
+{
+    for (size_t i = 0; i < a->count && !a->ephemeral; i++)
+        lane_close(c, account, a->parcels[i].device, a->parcels[i].lane);
+}
+
+/* --- collecting --- */
+
+void sotto_relay_assembly_free(struct assembly *a)
+{
+    if (a == NULL)
+        return;
+    sotto_buf_free(&a->mem);
+    sotto_wipe(a, sizeof *a);
+    free(a);
+}
+
+static struct assembly *assembly_new(const struct sotto_request *q)
+{
+    struct assembly *a = calloc(1, sizeof *a);
+
+    if (a == NULL)
+        return NULL;
+    a->mem = SOTTO_BUF(SOTTO_DEVICES_MAX * SOTTO_ENVELOPE_MAX);
+    memcpy(a->to, q->u.submit.to, sizeof a->to);
+    a->list_version = q->u.submit.list_version;
+    a->has_token = q->u.submit.has_token;
+    memcpy(a->token, q->u.submit.token, sizeof a->token);
+    a->ephemeral = q->u.submit.ephemeral;
+    return a;
+}
+
+/* Frames of one submit say the same about everything but the parcels. */
+static bool fits(const struct assembly *a, const struct sotto_request *q)
+{
+    return strcmp(a->to, q->u.submit.to) == 0 && a->list_version == q->u.submit.list_version &&
+           a->has_token == q->u.submit.has_token && a->ephemeral == q->u.submit.ephemeral &&
+           memcmp(a->token, q->u.submit.token, a->has_token ? sizeof a->token : 0) == 0 &&
+           a->count + q->u.submit.count <= SOTTO_DEVICES_MAX;
+}
+
+static bool has_parcel(const struct assembly *a, uint64_t device)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->parcels[i].device == device)
+            return true;
+    return false;
+}
+
+static void refuse_assembly(struct assembly *a, enum sotto_relay_error code)
+{
+    a->refused = true;
+    a->code = code;
+}
+
+/* What does not fit together is refused, but only where the answer belongs: at the last frame. What
+ * is left of the submit must not be taken for a whole one. */
+static void collect(struct assembly *a, const struct sotto_request *q)
+{
+    if (!fits(a, q))
+        refuse_assembly(a, a->count + q->u.submit.count > SOTTO_DEVICES_MAX
+                               ? SOTTO_RELAY_TOO_LARGE
+                               : SOTTO_RELAY_BAD_REQUEST);
+    for (size_t i = 0; i < q->u.submit.count && !a->refused; i++) {
+        const struct sotto_parcel *p = &q->u.submit.parcels[i];
+
+        if (p->lane > a->highest_lane)
+            a->highest_lane = p->lane;
+        if (has_parcel(a, p->device)) {
+            refuse_assembly(a, SOTTO_RELAY_BAD_REQUEST);
+            break;
+        }
+        a->parcels[a->count].device = p->device;
+        a->parcels[a->count].lane = p->lane;
+        a->parcels[a->count].at = a->mem.n;
+        a->parcels[a->count].len = p->envelope.n;
+        if (sotto_buf_add(&a->mem, p->envelope.p, p->envelope.n) != 0)
+            refuse_assembly(a, SOTTO_RELAY_UNAVAILABLE);
+        else
+            a->count++;
+    }
+}
+
+/* --- judging --- */
+
+struct submit {
+    struct sotto_relay_conn *c;
+    uint32_t id;
+    const struct assembly *a;
+    struct sotto_rs_account to;
+    bool own, request;
+    struct sotto_rs_box boxes[SOTTO_DEVICES_MAX];
+    size_t box_count;
+};
+
+static struct sotto_bytes envelope_of(const struct assembly *a, size_t i)
+{
+    return (struct sotto_bytes){a->mem.p + a->parcels[i].at, a->parcels[i].len};
+}
+
+static int64_t box_of(const struct submit *s, uint64_t device)
+{
+    for (size_t i = 0; i < s->box_count; i++)
+        if (s->boxes[i].device == device)
+            return s->boxes[i].box;
+    return 0;
+}
+
+/* A frame's worth of the lists that the sender does not know. */
+static enum sotto_err refuse_list_changed(struct submit *s)
+{
+    struct sotto_answer a = {.id = s->id, .type = SOTTO_ANS_ERROR};
+    static const char text[] = "the recipient's device list is another one";
+    SOTTO_AUTO_BUF mem = SOTTO_BUF(LIST_FRAME_BUDGET + SOTTO_LIST_MAX);
+    struct sotto_rs_lists l;
+    enum sotto_err e = sotto_rs_lists_since(s->c->r->store, s->to.id, s->a->list_version,
+                                            LIST_FRAME_BUDGET, &mem, &l);
+
+    if (e != 0)
+        return e;
+    a.u.error.code = SOTTO_RELAY_LIST_CHANGED;
+    memcpy(a.u.error.text, text, sizeof text);
+    a.u.error.list_count = l.count;
+    for (size_t i = 0; i < l.count; i++)
+        a.u.error.lists[i] = (struct sotto_bytes){mem.p + l.lists[i].at, l.lists[i].len};
+    sotto_relay_answer(s->c, &a);
+    return SOTTO_OK;
+}
+
+/* The lane: a token that the recipient does not know (any more) counts as none, so that somebody
+ * who was blocked is not told. */
+static enum sotto_err find_lane(struct submit *s)
+{
+    uint8_t hash[32];
+    enum sotto_err e;
+
+    s->own = s->to.id == s->c->s.account;
+    s->request = false;
+    if (s->own)
+        return SOTTO_OK;
+    s->request = true;
+    if (!s->a->has_token)
+        return SOTTO_OK;
+    sotto_sha256(s->a->token, sizeof s->a->token, hash);
+    e = sotto_rs_token_check(s->c->r->store, s->to.id, hash);
+    s->request = e == SOTTO_ERR_NOT_FOUND;
+    return e == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : e;
+}
+
+/* false: the whole submit was refused. */
+static enum sotto_err judge(struct submit *s, bool *ret_go_on)
+{
+    struct sotto_relay_conn *c = s->c;
+    uint64_t wait;
+    enum sotto_err e = sotto_rs_account_find(c->r->store, s->a->to, &s->to);
+
+    *ret_go_on = false;
+    if (e == SOTTO_ERR_NOT_FOUND || (e == 0 && s->to.gone)) {
+        sotto_relay_refuse(c, s->id, e == 0 ? SOTTO_RELAY_NAME_GONE : SOTTO_RELAY_UNKNOWN_ACCOUNT,
+                           e == 0 ? "this account was deleted" : "no account has this name here");
+        return SOTTO_OK;
+    }
+    if (e != 0)
+        return e;
+    if (s->to.version != s->a->list_version) {
+        lanes_close(c, s->to.id, s->a);
+        return refuse_list_changed(s);
+    }
+    if ((e = find_lane(s)) != 0 ||
+        (e = sotto_rs_devices(c->r->store, s->to.id, s->boxes, &s->box_count)) != 0)
+        return e;
+    if (s->request && !s->a->ephemeral &&
+        (wait = sotto_guard_count(&c->r->stranger_guard, &c->s.account, sizeof c->s.account,
+                                  REQUEST_HOUR_MAX, HOUR_MS, sotto_mono_ms(c->r->env))) > 0) {
+        lanes_close(c, s->to.id, s->a);
+        sotto_relay_refuse_until(c, s->id, wait,
+                                 "too many messages to people who have not accepted you yet");
+        return SOTTO_OK;
+    }
+    *ret_go_on = true;
+    return SOTTO_OK;
+}
+
+/* --- applying --- */
+
+/* Passed on while the device is there and takes it, else forgotten. */
+static enum sotto_parcel_state pass_on(struct submit *s, size_t i)
+{
+    struct sotto_answer a = {.type = SOTTO_ANS_EPHEMERAL};
+    struct box *b = sotto_relay_box_known(s->c->r, box_of(s, s->a->parcels[i].device));
+    struct sotto_relay_conn *to = b != NULL ? b->conn : NULL;
+
+    if (s->request || to == NULL || to->s.stage != STAGE_BEGUN || to->s.ending ||
+        to->out.n + to->pending >= OUTPUT_HIGH)
+        return SOTTO_PARCEL_GONE;
+    a.u.ephemeral.envelope = envelope_of(s->a, i);
+    sotto_relay_answer(to, &a);
+    return SOTTO_PARCEL_STORED;
+}
+
+static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state *ret_state)
+{
+    uint64_t device = s->a->parcels[i].device;
+    int64_t box = box_of(s, device);
+    struct parcel_in parcel = {
+        .sender = s->c->s.account,
+        .own = s->own,
+        .request = s->request,
+        .envelope = envelope_of(s->a, i),
+    };
+    enum sotto_parcel_state state = SOTTO_PARCEL_GONE;
+    enum sotto_err e;
+
+    if (!lane_open(s->c, s->to.id, device, s->a->parcels[i].lane)) {
+        *ret_state = SOTTO_PARCEL_LANE_CLOSED;
+        return SOTTO_OK;
+    }
+    if (box != 0 && (e = sotto_relay_box_store(s->c->r, box, &parcel, &state)) != 0)
+        return e;
+    if (state != SOTTO_PARCEL_STORED)
+        lane_close(s->c, s->to.id, device, s->a->parcels[i].lane);
+    *ret_state = state;
+    return SOTTO_OK;
+}
+
+static enum sotto_err apply(struct submit *s)
+{
+    struct sotto_answer a = {.id = s->id, .type = SOTTO_ANS_SUBMITTED};
+
+    a.u.submitted.count = s->a->count;
+    for (size_t i = 0; i < s->a->count; i++) {
+        enum sotto_err e = SOTTO_OK;
+
+        a.u.submitted.results[i].device = s->a->parcels[i].device;
+        if (s->a->ephemeral)
+            a.u.submitted.results[i].state = pass_on(s, i);
+        else
+            e = store(s, i, &a.u.submitted.results[i].state);
+        if (e != 0)
+            return e;
+    }
+    sotto_relay_answer(s->c, &a);
+    return SOTTO_OK;
+}
+
+static enum sotto_err finish(struct sotto_relay_conn *c, uint32_t id, const struct assembly *a)
+{
+    struct submit s = {.c = c, .id = id, .a = a};
+    bool go_on = false;
+    enum sotto_err e;
+
+    if (a->refused) {
+        if (!a->ephemeral)
+            sotto_relay_lanes_close(c, a->highest_lane);
+        sotto_relay_refuse(c, id, a->code, "the frames of this submit do not fit together");
+        return SOTTO_OK;
+    }
+    e = judge(&s, &go_on);
+    return e != 0 || !go_on ? e : apply(&s);
+}
+
+enum sotto_err sotto_relay_submit(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    struct assembly *a = c->assembly != NULL ? c->assembly : assembly_new(q);
+    enum sotto_err e;
+
+    if (a == NULL)
+        return SOTTO_ERR_NOMEM;
+    c->assembly = a;
+    collect(a, q);
+    if (q->u.submit.more)
+        return SOTTO_OK;
+    if (!a->ephemeral && a->highest_lane > c->highest_lane)
+        c->highest_lane = a->highest_lane;
+    e = finish(c, q->id, a);
+    sotto_relay_assembly_free(a);
+    c->assembly = NULL;
+    return e;
+}
+
+/* --- tokens --- */
+
+enum sotto_err sotto_relay_set_tokens(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    enum sotto_err e = SOTTO_OK;
+
+    for (size_t i = 0; e == 0 && i < q->u.set_tokens.remove_count; i++)
+        e = sotto_rs_token_remove(c->r->store, c->s.account, q->u.set_tokens.remove[i]);
+    for (size_t i = 0; e == 0 && i < q->u.set_tokens.add_count; i++)
+        e = sotto_rs_token_add(c->r->store, c->s.account, q->u.set_tokens.add[i]);
+    if (e == SOTTO_ERR_TOO_LARGE) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_TOO_MANY, "too many delivery tokens");
+        return SOTTO_OK;
+    }
+    if (e == 0)
+        sotto_relay_done(c, q->id);
+    return e;
+}
