@@ -34,7 +34,7 @@ void folder_remove(struct folder *f)
 
 const char *folder_file(const struct folder *f, const char *name)
 {
-    static char buf[8][256];
+    static char buf[8][512];
     static unsigned next;
     char *p = buf[next++ % 8];
 
