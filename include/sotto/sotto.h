@@ -169,7 +169,6 @@ struct sotto_status_row {
     uint32_t one_time_keys;       /* left on the relay */
     uint32_t list_version, devices, contacts;
     bool holds_account_key;
-    int64_t clock_off_ms; /* against the relay; 0: unknown or fine */
 };
 struct sotto_safety {
     const char *number; /* twelve groups of five digits, single spaces */

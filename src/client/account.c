@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "client/state.h"
+
+/*
+ * Our own account as the profile and the relay have it: identity, list, pre-keys. Sign-up and login
+ * are in signup.c. Settings used here:
+ *   account.name account.key account.seed(holder of the account key only) account.registered
+ *   device.sign device.dh device.sealing device.generation relay.host relay.port relay.id relay.pins
+ *   relay.incarnation prekey.signed(public bytes) prekey.signed.ms sealing.ms
+ */
+
+static enum sotto_err read_pair(struct sotto_engine *e, const char *key, struct sotto_dh_pair *ret)
+{
+    struct sotto_secret32 priv SOTTO_WIPED = {0};
+    enum sotto_err err = sotto_setting_read(e->p, key, priv.b, sizeof priv.b);
+
+    return err != SOTTO_OK ? err : sotto_dh_from_private(&priv, ret);
+}
+
+enum sotto_err sotto_identity_read(struct sotto_engine *e)
+{
+    struct sotto_secret32 seed SOTTO_WIPED = {0};
+    SOTTO_AUTO_BUF name = SOTTO_BUF(SOTTO_NAME_MAX);
+    uint64_t generation;
+    enum sotto_err err;
+
+    if ((err = sotto_setting_get(e->p, "account.name", &name)) != SOTTO_OK)
+        return err;
+    memcpy(e->us.name, name.p, name.n);
+    e->us.name[name.n] = '\0';
+    if ((err = sotto_setting_read(e->p, "account.key", e->us.key, 32)) != SOTTO_OK ||
+        (err = sotto_setting_read(e->p, "relay.id", e->us.relay_id, 32)) != SOTTO_OK ||
+        (err = sotto_setting_read(e->p, "device.sign", seed.b, sizeof seed.b)) != SOTTO_OK)
+        return err;
+    sotto_sign_from_seed(&seed, &e->keys.sign);
+    if ((err = read_pair(e, "device.dh", &e->keys.dh)) != SOTTO_OK ||
+        (err = read_pair(e, "device.sealing", &e->keys.sealing)) != SOTTO_OK ||
+        (err = sotto_setting_get_u64(e->p, "device.generation", &generation)) != SOTTO_OK)
+        return err;
+    e->generation = (uint32_t)generation;
+    e->device = sotto_device_id(e->keys.sign.pub);
+    err = sotto_setting_read(e->p, "account.seed", seed.b, sizeof seed.b);
+    e->holds_account_key = err == SOTTO_OK;
+    if (err == SOTTO_OK)
+        sotto_sign_from_seed(&seed, &e->account_key);
+    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+}
+
+enum sotto_err sotto_identity_write(struct sotto_engine *e)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_setting_put(e->p, "account.name", e->us.name, strlen(e->us.name))) != 0 ||
+        (err = sotto_setting_put(e->p, "account.key", e->us.key, 32)) != 0 ||
+        (err = sotto_setting_put(e->p, "relay.id", e->us.relay_id, 32)) != 0 ||
+        (err = sotto_setting_put(e->p, "device.sign", e->keys.sign.seed.b, 32)) != 0 ||
+        (err = sotto_setting_put(e->p, "device.dh", e->keys.dh.priv.b, 32)) != 0 ||
+        (err = sotto_setting_put(e->p, "device.sealing", e->keys.sealing.priv.b, 32)) != 0 ||
+        (err = sotto_setting_put_u64(e->p, "device.generation", e->generation)) != 0)
+        return err;
+    if (e->holds_account_key)
+        return sotto_setting_put(e->p, "account.seed", e->account_key.seed.b, 32);
+    return sotto_setting_drop(e->p, "account.seed");
+}
+
+static enum sotto_err load_relay(struct sotto_engine *e)
+{
+    SOTTO_AUTO_BUF buf = SOTTO_BUF(SOTTO_PINS_MAX * 32 + 256);
+    uint64_t port;
+    enum sotto_err err;
+
+    if ((err = sotto_setting_get(e->p, "relay.host", &buf)) != SOTTO_OK)
+        return err;
+    snprintf(e->host, sizeof e->host, "%.*s", (int)buf.n, (const char *)buf.p);
+    if ((err = sotto_setting_get_u64(e->p, "relay.port", &port)) != SOTTO_OK ||
+        (err = sotto_setting_read(e->p, "relay.id", e->relay.id, 32)) != SOTTO_OK ||
+        (err = sotto_setting_get(e->p, "relay.pins", &buf)) != SOTTO_OK)
+        return err;
+    if (buf.n % 32 != 0 || buf.n > sizeof e->relay.pins)
+        return SOTTO_ERR_MALFORMED;
+    e->port = (uint16_t)port;
+    e->relay.pin_count = buf.n / 32;
+    memcpy(e->relay.pins, buf.p, buf.n);
+    e->has_relay = true;
+    return sotto_setting_read(e->p, "relay.incarnation", e->relay.incarnation, SOTTO_INCARNATION);
+}
+
+enum sotto_err sotto_account_load(struct sotto_engine *e)
+{
+    SOTTO_AUTO_BUF list = SOTTO_BUF(SOTTO_LIST_MAX);
+    uint64_t registered, revoked, deleted;
+    enum sotto_err err;
+
+    if ((err = sotto_setting_get_u64(e->p, "account.registered", &registered)) != SOTTO_OK ||
+        (err = sotto_setting_get_u64(e->p, "account.revoked", &revoked)) != SOTTO_OK ||
+        (err = sotto_setting_get_u64(e->p, "account.deleted", &deleted)) != SOTTO_OK)
+        return err;
+    if (registered == 0)
+        return SOTTO_OK;
+    if ((err = sotto_identity_read(e)) != SOTTO_OK || (err = load_relay(e)) != SOTTO_OK ||
+        (err = sotto_contact_list_get(e->p, e->us.name, false, &list)) != SOTTO_OK ||
+        (err = sotto_list_open(list.p, list.n, &e->own_list)) != SOTTO_OK)
+        return err == SOTTO_ERR_NOT_FOUND ? SOTTO_ERR_MALFORMED : err;
+    e->registered = true;
+    e->revoked = revoked != 0;
+    e->deleted = deleted != 0;
+    return SOTTO_OK;
+}
+
+/* --- the own entry and list --- */
+
+enum sotto_err sotto_entry_make(struct sotto_engine *e, uint8_t ret[SOTTO_ENTRY_BYTES])
+{
+    struct sotto_device d = {.id = e->device, .generation = e->generation};
+    uint64_t since = 0;
+    enum sotto_err err = sotto_setting_get_u64(e->p, "sealing.ms", &since);
+
+    if (err != SOTTO_OK)
+        return err;
+    memcpy(d.sign_pub, e->keys.sign.pub, 32);
+    memcpy(d.dh_pub, e->keys.dh.pub, 32);
+    memcpy(d.sealing_pub, e->keys.sealing.pub, 32);
+    d.sealing_expires_ms = since + SOTTO_SEALING_MS;
+    return sotto_entry_sign(&e->keys.sign, &e->us, &d, ret);
+}
+
+enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sotto_list *list,
+                                        struct sotto_bytes data)
+{
+    struct sotto_contact_record me;
+    enum sotto_err err;
+
+    if (!sotto_equal(list->account.key, e->us.key, 32) ||
+        strcmp(list->account.name, e->us.name) != 0 ||
+        !sotto_equal(list->account.relay_id, e->us.relay_id, 32))
+        return SOTTO_ERR_NEW_IDENTITY;
+    if (e->own_list.count > 0 && (err = sotto_list_follows(&e->own_list, list)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_contact_load(e, e->us.name, &me)) != SOTTO_OK)
+        return err;
+    me.has_list = true;
+    memcpy(me.account_key, list->account.key, 32);
+    me.list_version = list->version;
+    memcpy(me.list_hash, list->hash, 32);
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_contact_put(e->p, &me)) != SOTTO_OK ||
+        (err = sotto_contact_list_put(e->p, e->us.name, false, data.p, data.n)) != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    for (size_t i = 0; err == SOTTO_OK && i < e->own_list.count; i++)
+        if (sotto_list_find(list, e->own_list.devices[i].id) == NULL)
+            err = sotto_sessions_clear(e->p, e->us.name, e->own_list.devices[i].id);
+    if (err != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+        return err;
+    e->own_list = *list;
+    sotto_list_forget_cached(e, e->us.name);
+    return SOTTO_OK;
+}
+
+static void published(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct publish *pub = e->publish;
+    struct sotto_list next;
+    uint64_t added;
+    enum sotto_err err;
+
+    e->publish = NULL;
+    if (a == NULL || pub == NULL) {
+        if (p->job != NULL)
+            sotto_job_offline(e, p->job);
+        free(pub);
+        return;
+    }
+    if (a->type == SOTTO_ANS_DONE) {
+        added = pub->added;
+        err = sotto_account_adopt_list(e, &pub->list,
+                                       (struct sotto_bytes){pub->bytes, pub->len});
+        e->relay_list_version = pub->list.version;
+        free(pub);
+        if (err != SOTTO_OK) {
+            sotto_job_done(e, p->job, SOTTO_RESULT_FAILED, "the profile cannot be written");
+            sotto_engine_trouble(e, err, "the profile cannot be written");
+            return;
+        }
+        if (added != 0)
+            sotto_devices_welcome(e, added);
+        sotto_job_done(e, p->job, SOTTO_RESULT_OK, "the device list is now version %u",
+                       e->own_list.version);
+        sotto_outbox_pump(e);
+        return;
+    }
+    free(pub);
+    /* Somebody (another of our processes, or a time before a rollback) was faster: take his. */
+    if (a->type == SOTTO_ANS_ERROR)
+        for (size_t i = 0; i < a->u.error.list_count; i++)
+            if (sotto_list_open(a->u.error.lists[i].p, a->u.error.lists[i].n, &next) == SOTTO_OK)
+                (void)sotto_account_adopt_list(e, &next, a->u.error.lists[i]);
+    sotto_job_done(e, p->job, SOTTO_RESULT_FAILED, "the relay did not take the new list: %s",
+                   a->type == SOTTO_ANS_ERROR ? a->u.error.text : "wrong answer");
+}
+
+enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *list,
+                                     uint64_t added, struct job *j)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_PUT_LIST};
+    struct publish *pub;
+    enum sotto_err err;
+
+    if (e->publish != NULL)
+        return SOTTO_ERR_CONFLICT;
+    if ((pub = calloc(1, sizeof *pub)) == NULL)
+        return SOTTO_ERR_NOMEM;
+    list->account = e->us;
+    list->version = (e->own_list.version > e->relay_list_version ? e->own_list.version
+                                                                 : e->relay_list_version) +
+                    1;
+    memcpy(list->prev_hash, e->own_list.hash, 32);
+    list->time_ms = sotto_now_ms(e->env);
+    if ((err = sotto_list_sign(&e->account_key, list, pub->bytes, &pub->len)) != SOTTO_OK) {
+        free(pub);
+        return err;
+    }
+    pub->list = *list;
+    pub->added = added;
+    e->publish = pub;
+    r.u.put_list.list = (struct sotto_bytes){pub->bytes, pub->len};
+    sotto_ask(e, &r, published, j);
+    return SOTTO_OK;
+}
+
+static void own_list_put_again(struct sotto_engine *e, struct pending *p,
+                               const struct sotto_answer *a)
+{
+    (void)p;
+    if (a != NULL && a->type == SOTTO_ANS_ERROR)
+        sotto_log_local("the relay does not take the account's list again: %s", a->u.error.text);
+    else if (a != NULL)
+        e->relay_list_version = e->own_list.version;
+}
+
+static void check_entry(struct sotto_engine *e);
+
+static void own_list_fetched(struct sotto_engine *e, struct pending *p,
+                             const struct sotto_answer *a)
+{
+    (void)p;
+    if (a == NULL || a->type != SOTTO_ANS_LISTS || a->u.lists.count != 1)
+        return;
+    for (size_t i = 0; i < a->u.lists.since[0].count; i++)
+        sotto_account_list_changed(e, a->u.lists.since[0].lists[i]);
+    e->relay_list_version = e->own_list.version;
+    check_entry(e);
+}
+
+void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes data)
+{
+    struct sotto_list *list = malloc(sizeof *list);
+    enum sotto_err err;
+
+    if (list == NULL)
+        return;
+    if (!e->registered) {
+        if (sotto_list_open(data.p, data.n, list) == SOTTO_OK)
+            sotto_signup_listed(e, list, data);
+        free(list);
+        return;
+    }
+    err = sotto_list_open(data.p, data.n, list);
+    if (err == SOTTO_OK)
+        err = sotto_account_adopt_list(e, list, data);
+    if (err == SOTTO_ERR_FORK || err == SOTTO_ERR_NEW_IDENTITY) {
+        e->security_stop = true;
+        sotto_engine_trouble(e, SOTTO_ERR_PIN,
+                             "the relay shows a device list of this account that does not follow "
+                             "the known one: it may be lying. Ask its operator");
+    } else if (err == SOTTO_OK) {
+        sotto_outbox_pump(e);
+    }
+    free(list);
+}
+
+/* Is what the list says of this device still so? A linked device cannot sign the list: it tells the
+ * ones that may. */
+static void check_entry(struct sotto_engine *e)
+{
+    const struct sotto_device *listed = sotto_list_find(&e->own_list, e->device);
+    struct sotto_content c = {.kind = SOTTO_CONTENT_ENTRY_UPDATE};
+    uint8_t entry[SOTTO_ENTRY_BYTES];
+    struct sotto_list *list;
+    enum sotto_err err;
+
+    if (listed == NULL || e->phase != LINK_ONLINE || e->relay_list_version > e->own_list.version)
+        return;
+    if (listed->generation >= e->generation &&
+        sotto_equal(listed->sealing_pub, e->keys.sealing.pub, 32))
+        return;
+    if ((err = sotto_entry_make(e, entry)) != SOTTO_OK)
+        return;
+    if (e->holds_account_key) {
+        if ((list = malloc(sizeof *list)) == NULL)
+            return;
+        *list = e->own_list;
+        for (size_t i = 0; i < list->count; i++)
+            if (list->devices[i].id == e->device)
+                memcpy(list->entries[i], entry, sizeof entry);
+        (void)sotto_account_publish(e, list, 0, NULL);
+        free(list);
+    } else if (!e->entry_told) {
+        e->entry_told = true;
+        c.u.entry_update.entry = (struct sotto_bytes){entry, sizeof entry};
+        if (sotto_outbox_queue(e, e->us.name, 0, e->us.name, &c, false) == SOTTO_OK)
+            sotto_outbox_pump(e);
+    }
+}
+
+void sotto_account_entry_update(struct sotto_engine *e, struct sotto_bytes entry)
+{
+    struct sotto_list *list;
+    struct sotto_device d;
+
+    if (!e->holds_account_key || e->phase != LINK_ONLINE ||
+        sotto_entry_open(entry.p, entry.n, &e->us, &d) != SOTTO_OK ||
+        (list = malloc(sizeof *list)) == NULL)
+        return;
+    *list = e->own_list;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->devices[i].id == d.id && d.generation >= list->devices[i].generation) {
+            memcpy(list->entries[i], entry.p, SOTTO_ENTRY_BYTES);
+            (void)sotto_account_publish(e, list, 0, NULL);
+            break;
+        }
+    free(list);
+}
+
+/* --- pre-keys --- */
+
+enum sotto_err sotto_signed_prekey_make(struct sotto_engine *e, struct sotto_prekey *ret)
+{
+    struct sotto_prekey_private priv;
+    uint64_t now = sotto_now_ms(e->env);
+    uint32_t id;
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_prekey_next_id(e->p, &id)) == SOTTO_OK &&
+        (err = sotto_prekey_generate(e->env, &e->keys.sign, e->generation, SOTTO_PREKEY_SIGNED, id,
+                                     now + SOTTO_PREKEY_LIFETIME_MS, &priv, ret)) == SOTTO_OK) {
+        err = sotto_prekey_add(e->p, &priv);
+        sotto_prekey_private_wipe(&priv);
+        if (err == SOTTO_OK)
+            err = sotto_setting_put(e->p, "prekey.signed", ret->bytes, SOTTO_PREKEY_BYTES);
+        if (err == SOTTO_OK)
+            err = sotto_setting_put_u64(e->p, "prekey.signed.ms", now);
+    }
+    if (err != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    return sotto_profile_commit(e->p);
+}
+
+/* One page: private halves are on disk before the public ones leave. */
+static enum sotto_err one_time_page(struct sotto_engine *e, size_t count, struct sotto_prekey *page)
+{
+    uint64_t expires = sotto_now_ms(e->env) + 365 * DAY_MS;
+    enum sotto_err err = sotto_profile_begin(e->p);
+
+    if (err != SOTTO_OK)
+        return err;
+    for (size_t i = 0; err == SOTTO_OK && i < count; i++) {
+        struct sotto_prekey_private priv;
+        uint32_t id;
+
+        if ((err = sotto_prekey_next_id(e->p, &id)) == SOTTO_OK &&
+            (err = sotto_prekey_generate(e->env, &e->keys.sign, e->generation,
+                                         SOTTO_PREKEY_ONE_TIME, id, expires, &priv, &page[i])) ==
+                SOTTO_OK) {
+            err = sotto_prekey_add(e->p, &priv);
+            sotto_prekey_private_wipe(&priv);
+        }
+    }
+    if (err != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    return sotto_profile_commit(e->p);
+}
+
+static void keys_upload(struct sotto_engine *e);
+
+/* Registration is complete when others can write to us. */
+static void keys_settled(struct sotto_engine *e)
+{
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next)
+        if (!j->dead && (j->op == SOTTO_OP_REGISTER || j->op == SOTTO_OP_LOGIN))
+            sotto_job_done(e, j, SOTTO_RESULT_OK, "%s on %s:%u", e->us.name, e->host, e->port);
+    e->iterating--;
+}
+
+static void keys_kept(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    (void)p;
+    e->uploading = false;
+    if (a == NULL)
+        return;
+    if (a->type != SOTTO_ANS_PREKEYS_KEPT) {
+        sotto_log_local("the relay did not take new pre-keys: %s",
+                        a->type == SOTTO_ANS_ERROR ? a->u.error.text : "wrong answer");
+        keys_settled(e);
+        return;
+    }
+    e->replace_keys = e->signed_due = false;
+    if (e->relay_restored) {
+        (void)sotto_setting_put(e->p, "relay.incarnation", e->hello.incarnation,
+                                SOTTO_INCARNATION);
+        memcpy(e->relay.incarnation, e->hello.incarnation, SOTTO_INCARNATION);
+        e->relay_restored = false;
+    }
+    (void)sotto_setting_drop(e->p, "heal.keys");
+    e->one_time_left = a->u.prekeys_kept.one_time_left;
+    if (e->one_time_left < SOTTO_ONE_TIME_WANT)
+        keys_upload(e);
+    else
+        keys_settled(e);
+}
+
+static void keys_upload(struct sotto_engine *e)
+{
+    struct sotto_request *r;
+    struct sotto_prekey *page = NULL, signed_key;
+    SOTTO_AUTO_BUF kept = SOTTO_BUF(SOTTO_PREKEY_BYTES);
+    size_t count = SOTTO_PAGE_PREKEYS;
+    enum sotto_err err = SOTTO_ERR_NOMEM;
+
+    if (e->uploading || e->phase != LINK_ONLINE)
+        return;
+    if (!e->replace_keys && e->one_time_left >= SOTTO_ONE_TIME_WANT)
+        count = 0;
+    else if (!e->replace_keys && SOTTO_ONE_TIME_WANT - e->one_time_left < count)
+        count = SOTTO_ONE_TIME_WANT - e->one_time_left;
+    if (count == 0 && !e->signed_due)
+        return;
+    r = calloc(1, sizeof *r);
+    page = calloc(SOTTO_PAGE_PREKEYS, sizeof *page);
+    if (r == NULL || page == NULL)
+        goto out;
+    r->type = SOTTO_REQ_PUT_PREKEYS;
+    r->u.put_prekeys.replace = e->replace_keys;
+    if (e->signed_due) {
+        if ((err = sotto_signed_prekey_make(e, &signed_key)) != SOTTO_OK)
+            goto out;
+        r->u.put_prekeys.signed_prekey = (struct sotto_bytes){signed_key.bytes, SOTTO_PREKEY_BYTES};
+    }
+    if ((err = one_time_page(e, count, page)) != SOTTO_OK)
+        goto out;
+    for (size_t i = 0; i < count; i++)
+        r->u.put_prekeys.one_time[i] = (struct sotto_bytes){page[i].bytes, SOTTO_PREKEY_BYTES};
+    r->u.put_prekeys.count = count;
+    e->uploading = true;
+    sotto_ask(e, r, keys_kept, NULL);
+out:
+    free(page);
+    free(r);
+    if (err != SOTTO_OK)
+        sotto_engine_trouble(e, err, "new pre-keys could not be made or kept");
+}
+
+void sotto_account_keys_low(struct sotto_engine *e, uint32_t left)
+{
+    e->one_time_left = left;
+    if (left < SOTTO_ONE_TIME_LOW)
+        keys_upload(e);
+}
+
+/* --- being online --- */
+
+void sotto_account_online(struct sotto_engine *e)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_GET_LISTS};
+    SOTTO_AUTO_BUF list = SOTTO_BUF(SOTTO_LIST_MAX);
+    uint64_t heal = 0, made = 0;
+
+    (void)sotto_setting_get_u64(e->p, "heal.keys", &heal);
+    if (e->relay_restored) {
+        if (sotto_tokens_requeue_all(e) != SOTTO_OK || sotto_item_reopen_stored(e->p) != SOTTO_OK)
+            sotto_engine_trouble(e, SOTTO_ERR_IO, "the profile cannot be written");
+        sotto_notice(e, "The relay was restored from a backup. What it had not delivered yet is "
+                        "being sent again.");
+    }
+    if (e->relay_list_version > e->own_list.version) {
+        r.u.get_lists.count = 1;
+        memcpy(r.u.get_lists.known[0].name, e->us.name, sizeof e->us.name);
+        r.u.get_lists.known[0].version = e->own_list.version;
+        sotto_ask(e, &r, own_list_fetched, NULL);
+    } else if (e->relay_list_version < e->own_list.version &&
+               sotto_contact_list_get(e->p, e->us.name, false, &list) == SOTTO_OK) {
+        r.type = SOTTO_REQ_PUT_LIST;
+        r.u.put_list.list = (struct sotto_bytes){list.p, list.n};
+        sotto_ask(e, &r, own_list_put_again, NULL);
+    }
+    (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
+    e->replace_keys = e->relay_restored || heal != 0;
+    e->signed_due =
+        e->replace_keys || made == 0 || sotto_now_ms(e->env) > made + SOTTO_SIGNED_MS;
+    check_entry(e);
+    if (e->signed_due || e->replace_keys || e->one_time_left < SOTTO_ONE_TIME_LOW)
+        keys_upload(e);
+    else
+        keys_settled(e);
+    if (e->holds_account_key)
+        sotto_devices_link_pending(e);
+}
+
+/*
+ * The relay named a lease that this profile never wrote: it is an older copy. Ratchets that went on
+ * since must not be used again, and pre-keys handed out since are lost: next generation, new
+ * keys, new sessions, and what was not sent is encrypted again.
+ */
+void sotto_account_rolled_back(struct sotto_engine *e)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK) {
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+        return;
+    }
+    if ((err = sotto_setting_put_u64(e->p, "device.generation", e->generation + 1)) != SOTTO_OK ||
+        (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) != SOTTO_OK ||
+        (err = sotto_sessions_clear(e->p, NULL, 0)) != SOTTO_OK ||
+        (err = sotto_item_unseal(e->p)) != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+        return;
+    }
+    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK) {
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+        return;
+    }
+    e->generation++;
+    sotto_notice(e, "This profile was restored from an older copy. It goes on with new keys; what "
+                    "this device sent or received since that copy was made may be missing here.");
+}
+
+void sotto_account_tick(struct sotto_engine *e)
+{
+    uint64_t now = sotto_now_ms(e->env), since = 0, made = 0;
+    struct sotto_dh_pair fresh;
+
+    if (!e->registered)
+        return;
+    (void)sotto_prekey_sweep(e->p, now);
+    (void)sotto_seen_sweep(e->p, now - SOTTO_SEEN_MS);
+    (void)sotto_sealing_sweep(e->p, now - SOTTO_SEALING_KEPT);
+    (void)sotto_setting_get_u64(e->p, "sealing.ms", &since);
+    if (now > since + SOTTO_SEALING_MS && sotto_dh_generate(e->env, &fresh) == SOTTO_OK) {
+        if (sotto_profile_begin(e->p) == SOTTO_OK) {
+            if (sotto_sealing_add(e->p, &fresh, now) == SOTTO_OK &&
+                sotto_setting_put(e->p, "device.sealing", fresh.priv.b, 32) == SOTTO_OK &&
+                sotto_setting_put_u64(e->p, "sealing.ms", now) == SOTTO_OK) {
+                if (sotto_profile_commit(e->p) == SOTTO_OK)
+                    e->keys.sealing = fresh;
+            } else {
+                sotto_profile_rollback(e->p);
+            }
+        }
+        sotto_dh_pair_wipe(&fresh);
+    }
+    if (e->phase != LINK_ONLINE)
+        return;
+    check_entry(e);
+    (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
+    if (now > made + SOTTO_SIGNED_MS) {
+        e->signed_due = true;
+        keys_upload(e);
+    }
+}

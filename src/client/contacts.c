@@ -1,0 +1,784 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "client/state.h"
+#include "crypto/kdf.h"
+
+/*
+ * Whom we know: their lists (trusted on first use, then only as their account key says), consent and
+ * delivery tokens, verification.
+ */
+
+enum sotto_err sotto_contact_load(struct sotto_engine *e, const char *name,
+                                  struct sotto_contact_record *ret)
+{
+    enum sotto_err err = sotto_contact_get(e->p, name, ret);
+
+    if (err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    memset(ret, 0, sizeof *ret);
+    snprintf(ret->name, sizeof ret->name, "%s", name);
+    return SOTTO_OK;
+}
+
+/* --- lists --- */
+
+void sotto_list_forget_cached(struct sotto_engine *e, const char *name)
+{
+    for (size_t i = 0; i < LIST_CACHE; i++)
+        if (strcmp(e->lists[i].list.account.name, name) == 0)
+            e->lists[i].used = false;
+}
+
+/* Opening a list verifies a signature per device: the newest few stay opened. */
+enum sotto_err sotto_list_of(struct sotto_engine *e, const char *name,
+                             const struct sotto_list **ret)
+{
+    SOTTO_AUTO_BUF data = SOTTO_BUF(SOTTO_LIST_MAX);
+    struct cached_list *at = &e->lists[0];
+    enum sotto_err err;
+
+    if (strcmp(name, e->us.name) == 0) {
+        *ret = &e->own_list;
+        return e->own_list.count > 0 ? SOTTO_OK : SOTTO_ERR_NOT_FOUND;
+    }
+    for (size_t i = 0; i < LIST_CACHE; i++) {
+        if (e->lists[i].used && strcmp(e->lists[i].list.account.name, name) == 0) {
+            e->lists[i].stamp = ++e->list_stamp;
+            *ret = &e->lists[i].list;
+            return SOTTO_OK;
+        }
+        if (!e->lists[i].used || e->lists[i].stamp < at->stamp)
+            at = &e->lists[i];
+    }
+    if ((err = sotto_contact_list_get(e->p, name, false, &data)) != SOTTO_OK)
+        return err;
+    at->used = false;
+    if ((err = sotto_list_open(data.p, data.n, &at->list)) != SOTTO_OK)
+        return err;
+    at->used = true;
+    at->stamp = ++e->list_stamp;
+    *ret = &at->list;
+    return SOTTO_OK;
+}
+
+enum sotto_err sotto_list_pending_of(struct sotto_engine *e, const char *name,
+                                     struct sotto_list *ret)
+{
+    SOTTO_AUTO_BUF data = SOTTO_BUF(SOTTO_LIST_MAX);
+    enum sotto_err err = sotto_contact_list_get(e->p, name, true, &data);
+
+    return err != SOTTO_OK ? err : sotto_list_open(data.p, data.n, ret);
+}
+
+/* Stores a list that may follow the known one. */
+static enum sotto_err put_list(struct sotto_engine *e, struct sotto_contact_record *c,
+                               const struct sotto_list *list, struct sotto_bytes data)
+{
+    const struct sotto_list *known = NULL;
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if (c->has_list && sotto_list_of(e, c->name, &known) == SOTTO_OK)
+        for (size_t i = 0; err == SOTTO_OK && i < known->count; i++)
+            if (sotto_list_find(list, known->devices[i].id) == NULL)
+                err = sotto_sessions_clear(e->p, c->name, known->devices[i].id);
+    c->has_list = true;
+    c->gone = false;
+    memcpy(c->account_key, list->account.key, 32);
+    c->list_version = list->version;
+    memcpy(c->list_hash, list->hash, 32);
+    if (err != SOTTO_OK || (err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
+        (err = sotto_contact_list_put(e->p, c->name, false, data.p, data.n)) != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    sotto_list_forget_cached(e, c->name);
+    return sotto_profile_commit(e->p);
+}
+
+static enum sotto_err put_new_identity(struct sotto_engine *e, struct sotto_contact_record *c,
+                                       struct sotto_bytes data)
+{
+    enum sotto_err err;
+    bool told = c->new_identity;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    c->new_identity = true;
+    if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
+        (err = sotto_contact_list_put(e->p, c->name, true, data.p, data.n)) != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+        return err;
+    if (!told)
+        sotto_notice(e,
+                     "%s has a new identity (another account key). Nothing is sent until you "
+                     "accept it: ask %s, then sotto verify %s --accept",
+                     c->name, c->name, c->name);
+    return SOTTO_ERR_NEW_IDENTITY;
+}
+
+static enum sotto_err put_fork(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    enum sotto_err err;
+
+    if (!c->forked)
+        sotto_notice(e,
+                     "The relay shows two different device lists of %s. Somebody is lying; "
+                     "nothing is sent to %s until you compare the safety number and accept: sotto "
+                     "verify %s --accept",
+                     c->name, c->name, c->name);
+    c->forked = true;
+    err = sotto_contact_put(e->p, c);
+    return err != SOTTO_OK ? err : SOTTO_ERR_FORK;
+}
+
+static enum sotto_err take_one(struct sotto_engine *e, const char *name, struct sotto_bytes data,
+                               struct sotto_list *list)
+{
+    struct sotto_contact_record c;
+    const struct sotto_list *known;
+    enum sotto_err err;
+
+    if ((err = sotto_list_open(data.p, data.n, list)) != SOTTO_OK)
+        return err;
+    if (strcmp(list->account.name, name) != 0 ||
+        !sotto_equal(list->account.relay_id, e->us.relay_id, 32))
+        return SOTTO_ERR_BAD_SIGNATURE; /* right, but of somebody else */
+    if ((err = sotto_contact_load(e, name, &c)) != SOTTO_OK)
+        return err;
+    if (!c.has_list)
+        return put_list(e, &c, list, data);
+    if ((err = sotto_list_of(e, name, &known)) != SOTTO_OK)
+        return err;
+    switch (err = sotto_list_follows(known, list)) {
+    case SOTTO_OK:
+        return list->version == known->version ? SOTTO_OK : put_list(e, &c, list, data);
+    case SOTTO_ERR_EXPIRED: /* older: ours stays */
+        return SOTTO_OK;
+    case SOTTO_ERR_NEW_IDENTITY:
+        return put_new_identity(e, &c, data);
+    case SOTTO_ERR_FORK:
+        return put_fork(e, &c);
+    default:
+        return err;
+    }
+}
+
+enum sotto_err sotto_lists_take(struct sotto_engine *e, const char *name,
+                                const struct sotto_bytes *lists, size_t count)
+{
+    struct sotto_list *list = malloc(sizeof *list);
+    enum sotto_err err = SOTTO_OK;
+
+    if (list == NULL)
+        return SOTTO_ERR_NOMEM;
+    for (size_t i = 0; i < count && err == SOTTO_OK; i++) {
+        err = take_one(e, name, lists[i], list);
+        if (err == SOTTO_ERR_MALFORMED || err == SOTTO_ERR_BAD_SIGNATURE ||
+            err == SOTTO_ERR_BAD_KEY)
+            sotto_log_peer("the relay gave a device list that is not valid");
+    }
+    free(list);
+    return err;
+}
+
+static enum sotto_err note_gone(struct sotto_engine *e, const char *name)
+{
+    struct sotto_contact_record c;
+    enum sotto_err err = sotto_contact_load(e, name, &c);
+
+    if (err != SOTTO_OK || c.gone)
+        return err;
+    c.gone = true;
+    return sotto_contact_put(e->p, &c);
+}
+
+
+static void lists_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    enum sotto_err err = SOTTO_OK;
+
+    if (a != NULL && a->type == SOTTO_ANS_LISTS && a->u.lists.count == 1) {
+        const struct sotto_lists_since *s = &a->u.lists.since[0];
+
+        if (s->gone)
+            err = note_gone(e, p->name);
+        else if (!s->unknown)
+            err = sotto_lists_take(e, p->name, s->lists, s->count);
+    }
+    if (err == SOTTO_ERR_IO || err == SOTTO_ERR_FULL || err == SOTTO_ERR_NOMEM)
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+    p->then(e, p, a);
+}
+
+void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *done, struct job *j)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_GET_LISTS};
+    struct sotto_contact_record c;
+    struct pending *p;
+
+    r.u.get_lists.count = 1;
+    snprintf(r.u.get_lists.known[0].name, sizeof r.u.get_lists.known[0].name, "%s", name);
+    if (sotto_contact_get(e->p, name, &c) == SOTTO_OK && c.has_list)
+        r.u.get_lists.known[0].version = c.list_version;
+    if ((p = sotto_ask(e, &r, lists_came, j)) == NULL)
+        return;
+    snprintf(p->name, sizeof p->name, "%s", name);
+    p->then = done;
+}
+
+/* --- consent --- */
+
+/* Setting "tokens.queue": 33 bytes each, 1 add or 2 remove, then the token's hash; in order. */
+#define TOKEN_STEP      33
+#define TOKEN_QUEUE_MAX (100000 * TOKEN_STEP)
+
+static enum sotto_err token_queue(struct sotto_engine *e, uint8_t what,
+                                  const uint8_t token[SOTTO_TOKEN])
+{
+    SOTTO_AUTO_BUF queue = SOTTO_BUF(TOKEN_QUEUE_MAX);
+    uint8_t step[TOKEN_STEP];
+    enum sotto_err err = sotto_setting_get(e->p, "tokens.queue", &queue);
+
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    step[0] = what;
+    sotto_sha256(token, SOTTO_TOKEN, step + 1);
+    if ((err = sotto_buf_add(&queue, step, sizeof step)) != SOTTO_OK)
+        return err;
+    return sotto_setting_put(e->p, "tokens.queue", queue.p, queue.n);
+}
+
+static void tokens_set(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    SOTTO_AUTO_BUF queue = SOTTO_BUF(TOKEN_QUEUE_MAX);
+    size_t sent = (size_t)p->item * TOKEN_STEP;
+
+    e->tokens_busy = false;
+    if (a == NULL)
+        return;
+    if (a->type != SOTTO_ANS_DONE) {
+        sotto_log_local("the relay did not take delivery tokens");
+        return;
+    }
+    if (sotto_setting_get(e->p, "tokens.queue", &queue) != SOTTO_OK || queue.n < sent)
+        return;
+    sotto_buf_consume(&queue, sent);
+    if (sotto_setting_put(e->p, "tokens.queue", queue.p, queue.n) != SOTTO_OK)
+        sotto_engine_trouble(e, SOTTO_ERR_IO, "the profile cannot be written");
+    sotto_tokens_flush(e);
+}
+
+void sotto_tokens_flush(struct sotto_engine *e)
+{
+    SOTTO_AUTO_BUF queue = SOTTO_BUF(TOKEN_QUEUE_MAX);
+    struct sotto_request *r;
+    struct pending *p;
+    size_t taken = 0;
+
+    if (e->phase != LINK_ONLINE || e->tokens_busy ||
+        sotto_setting_get(e->p, "tokens.queue", &queue) != SOTTO_OK || queue.n < TOKEN_STEP ||
+        (r = calloc(1, sizeof *r)) == NULL)
+        return;
+    r->type = SOTTO_REQ_SET_TOKENS;
+    /* Within one request the relay adds first, then removes: stop where the order would matter. */
+    for (; taken < SOTTO_TOKENS_MAX && (taken + 1) * TOKEN_STEP <= queue.n; taken++) {
+        const uint8_t *step = queue.p + taken * TOKEN_STEP;
+
+        if (step[0] == 1 && r->u.set_tokens.remove_count > 0)
+            break;
+        if (step[0] == 1)
+            memcpy(r->u.set_tokens.add[r->u.set_tokens.add_count++], step + 1, 32);
+        else
+            memcpy(r->u.set_tokens.remove[r->u.set_tokens.remove_count++], step + 1, 32);
+    }
+    e->tokens_busy = true;
+    if ((p = sotto_ask(e, r, tokens_set, NULL)) != NULL)
+        p->item = (int64_t)taken;
+    free(r);
+}
+
+static enum sotto_err requeue_token(void *ctx, const struct sotto_contact_record *c)
+{
+    struct sotto_buf *queue = ctx;
+    uint8_t step[TOKEN_STEP] = {1};
+
+    if (!c->has_our_token)
+        return SOTTO_OK;
+    sotto_sha256(c->our_token, SOTTO_TOKEN, step + 1);
+    return sotto_buf_add(queue, step, sizeof step);
+}
+
+/* A restored relay may have forgotten some of them. */
+enum sotto_err sotto_tokens_requeue_all(struct sotto_engine *e)
+{
+    SOTTO_AUTO_BUF queue = SOTTO_BUF(TOKEN_QUEUE_MAX);
+    enum sotto_err err = sotto_contact_each(e->p, requeue_token, &queue);
+
+    return err != SOTTO_OK ? err : sotto_setting_put(e->p, "tokens.queue", queue.p, queue.n);
+}
+
+enum sotto_err sotto_contact_make_accepted(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    enum sotto_err err;
+
+    c->state = SOTTO_CONTACT_ACCEPTED;
+    if (!c->has_our_token) {
+        if ((err = sotto_random(e->env, c->our_token, SOTTO_TOKEN)) != SOTTO_OK)
+            return err;
+        c->has_our_token = true;
+        if ((err = token_queue(e, 1, c->our_token)) != SOTTO_OK)
+            return err;
+    }
+    if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK)
+        return err;
+    return sotto_message_clear_request(e->p, c->name);
+}
+
+enum sotto_err sotto_contact_sync(struct sotto_engine *e, const struct sotto_contact_record *c,
+                                  uint64_t only_device)
+{
+    struct sotto_content s = {.kind = SOTTO_CONTENT_CONTACT_SYNC};
+
+    if (e->own_list.count < 2 || c->state == 0)
+        return SOTTO_OK;
+    memcpy(s.u.contact_sync.name, c->name, sizeof c->name);
+    s.u.contact_sync.state = (enum sotto_contact_state)c->state;
+    s.u.contact_sync.has_their_token = c->has_their_token;
+    s.u.contact_sync.has_our_token = c->has_our_token;
+    s.u.contact_sync.has_verified_key = c->has_verified_key;
+    memcpy(s.u.contact_sync.their_token, c->their_token, SOTTO_TOKEN);
+    memcpy(s.u.contact_sync.our_token, c->our_token, SOTTO_TOKEN);
+    memcpy(s.u.contact_sync.verified_key, c->verified_key, 32);
+    return sotto_outbox_queue(e, e->us.name, only_device, e->us.name, &s, false);
+}
+
+/* From another device of ours: its word on a contact is ours. */
+enum sotto_err sotto_contact_synced(struct sotto_engine *e, const struct sotto_content *content)
+{
+    struct sotto_contact_record c;
+    enum sotto_err err;
+
+    if ((err = sotto_contact_load(e, content->u.contact_sync.name, &c)) != SOTTO_OK)
+        return err;
+    c.state = content->u.contact_sync.state;
+    if (content->u.contact_sync.has_their_token) {
+        c.has_their_token = true;
+        memcpy(c.their_token, content->u.contact_sync.their_token, SOTTO_TOKEN);
+    }
+    c.has_our_token = content->u.contact_sync.has_our_token;
+    memcpy(c.our_token, content->u.contact_sync.our_token, SOTTO_TOKEN);
+    c.has_verified_key = content->u.contact_sync.has_verified_key;
+    memcpy(c.verified_key, content->u.contact_sync.verified_key, 32);
+    if ((err = sotto_contact_put(e->p, &c)) != SOTTO_OK)
+        return err;
+    return c.state == SOTTO_CONTACT_ACCEPTED ? sotto_message_clear_request(e->p, c.name)
+                                             : SOTTO_OK;
+}
+
+struct dues {
+    struct sotto_engine *e;
+    size_t count, room;
+    uint8_t (*ids)[SOTTO_CONTENT_ID];
+    bool failed;
+};
+
+static enum sotto_err collect_due(void *ctx, const struct sotto_message_record *m)
+{
+    struct dues *d = ctx;
+
+    if (m->outgoing)
+        return SOTTO_OK;
+    if (d->count == d->room) {
+        size_t room = d->room * 2 + 64;
+        void *more = realloc(d->ids, room * sizeof *d->ids);
+
+        if (more == NULL)
+            return SOTTO_ERR_NOMEM;
+        d->ids = more;
+        d->room = room;
+    }
+    memcpy(d->ids[d->count++], m->id, SOTTO_CONTENT_ID);
+    return SOTTO_OK;
+}
+
+/* State, token for them, receipts for what came already, word to our other devices: one commit. */
+static enum sotto_err accept_all(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    struct sotto_content grant = {.kind = SOTTO_CONTENT_GRANT, .has_token = true};
+    struct dues dues = {.e = e};
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_contact_make_accepted(e, c)) == SOTTO_OK) {
+        memcpy(grant.delivery_token, c->our_token, SOTTO_TOKEN);
+        err = sotto_message_history(e->p, c->name, 0, collect_due, &dues);
+    }
+    for (size_t i = 0; err == SOTTO_OK && i < dues.count; i++)
+        err = sotto_due_add(e->p, c->name, dues.ids[i], SOTTO_RECEIPT_DELIVERED);
+    free(dues.ids);
+    if (err != SOTTO_OK ||
+        (err = sotto_outbox_queue(e, c->name, 0, c->name, &grant, false)) != SOTTO_OK ||
+        (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    return sotto_profile_commit(e->p);
+}
+
+static void accept_known(struct sotto_engine *e, struct job *j, struct sotto_contact_record *c)
+{
+    enum sotto_err err = accept_all(e, c);
+
+    if (err != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
+                       sotto_err_text(err));
+        return;
+    }
+    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s is a contact", j->name);
+    sotto_tokens_flush(e);
+    sotto_receipts_flush(e);
+    sotto_outbox_pump(e);
+}
+
+static bool is_self(struct sotto_engine *e, struct job *j)
+{
+    if (strcmp(j->name, e->us.name) != 0)
+        return false;
+    sotto_job_done(e, j, SOTTO_RESULT_USAGE, "that is your own name");
+    return true;
+}
+
+/* After a look-up: do we know this account now? Ends the job when not. */
+static bool looked_up(struct sotto_engine *e, struct job *j, const struct sotto_answer *a,
+                      struct sotto_contact_record *ret)
+{
+    if (j == NULL || j->dead)
+        return false;
+    if (a == NULL) {
+        sotto_job_offline(e, j);
+        return false;
+    }
+    if (sotto_contact_get(e->p, j->name, ret) == SOTTO_OK && ret->has_list && !ret->gone)
+        return true;
+    sotto_job_done(e, j, SOTTO_RESULT_UNKNOWN, "there is no account %s on this relay", j->name);
+    return false;
+}
+
+static void accept_looked_up(struct sotto_engine *e, struct pending *p,
+                             const struct sotto_answer *a)
+{
+    struct sotto_contact_record c;
+
+    if (looked_up(e, p->job, a, &c))
+        accept_known(e, p->job, &c);
+}
+
+void sotto_contacts_accept(struct sotto_engine *e, struct job *j)
+{
+    struct sotto_contact_record c;
+
+    if (is_self(e, j))
+        return;
+    if (sotto_contact_get(e->p, j->name, &c) == SOTTO_OK && c.has_list) {
+        accept_known(e, j, &c);
+        return;
+    }
+    j->needs_online = true;
+    if (e->phase == LINK_ONLINE) {
+        j->phase = 1;
+        sotto_lists_fetch(e, j->name, accept_looked_up, j);
+    }
+}
+
+static enum sotto_err block_all(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if (c->has_our_token)
+        err = token_queue(e, 2, c->our_token);
+    c->has_our_token = false;
+    memset(c->our_token, 0, sizeof c->our_token);
+    c->state = SOTTO_CONTACT_BLOCKED;
+    if (err != SOTTO_OK || (err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
+        (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    return sotto_profile_commit(e->p);
+}
+
+void sotto_contacts_block(struct sotto_engine *e, struct job *j)
+{
+    struct sotto_contact_record c;
+    enum sotto_err err;
+
+    if (is_self(e, j))
+        return;
+    if ((err = sotto_contact_load(e, j->name, &c)) == SOTTO_OK)
+        err = block_all(e, &c);
+    if (err != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
+                       sotto_err_text(err));
+        return;
+    }
+    sotto_tokens_flush(e);
+    sotto_outbox_pump(e);
+    sotto_job_done(e, j, SOTTO_RESULT_OK,
+                   "%s is blocked: what comes from there is dropped, and %s is not told", j->name,
+                   j->name);
+}
+
+void sotto_contacts_unblock(struct sotto_engine *e, struct job *j)
+{
+    struct sotto_contact_record c;
+
+    if (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || c.state != SOTTO_CONTACT_BLOCKED) {
+        sotto_job_done(e, j, SOTTO_RESULT_USAGE, "%s is not blocked", j->name);
+        return;
+    }
+    accept_known(e, j, &c);
+}
+
+/* --- showing --- */
+
+struct listing {
+    struct sotto_engine *e;
+    struct job *j;
+};
+
+static enum sotto_err show_contact(void *ctx, const struct sotto_contact_record *c)
+{
+    struct listing *l = ctx;
+    const struct sotto_list *list;
+    struct sotto_contact row = {
+        .name = c->name,
+        .state = c->state == SOTTO_CONTACT_ACCEPTED  ? SOTTO_IS_CONTACT
+                 : c->state == SOTTO_CONTACT_BLOCKED ? SOTTO_IS_BLOCKED
+                                                     : SOTTO_IS_REQUEST,
+        .verified = c->has_verified_key && sotto_equal(c->verified_key, c->account_key, 32),
+        .new_identity = c->new_identity || c->forked,
+        .accepted_us = c->has_their_token,
+        .unread = c->unread,
+        .last_ms = c->last_ms,
+    };
+
+    if (c->state == 0 || strcmp(c->name, l->e->us.name) == 0)
+        return SOTTO_OK;
+    if (c->has_list && sotto_list_of(l->e, c->name, &list) == SOTTO_OK)
+        row.devices = (uint32_t)list->count;
+    sotto_emit(l->e, l->j->ref, SOTTO_EVENT_CONTACT, &row);
+    return SOTTO_OK;
+}
+
+void sotto_contacts_list(struct sotto_engine *e, struct job *j)
+{
+    struct listing l = {e, j};
+    enum sotto_err err = sotto_contact_each(e->p, show_contact, &l);
+
+    if (err != SOTTO_OK)
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
+                       sotto_err_text(err));
+    else
+        sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
+}
+
+/* --- verification --- */
+
+/* Over the identity that is to be judged: the new one, where there is one. */
+static enum sotto_err safety_number(struct sotto_engine *e, const struct sotto_contact_record *c,
+                                    char ret[SOTTO_SAFETY_NUMBER])
+{
+    struct sotto_account them;
+    struct sotto_list *list;
+
+    memcpy(them.relay_id, e->us.relay_id, 32);
+    memcpy(them.name, c->name, sizeof them.name);
+    memcpy(them.key, c->account_key, 32);
+    if (c->new_identity) {
+        if ((list = malloc(sizeof *list)) == NULL)
+            return SOTTO_ERR_NOMEM;
+        if (sotto_list_pending_of(e, c->name, list) == SOTTO_OK)
+            memcpy(them.key, list->account.key, 32);
+        free(list);
+    }
+    sotto_safety_number(&e->us, &them, ret);
+    return SOTTO_OK;
+}
+
+static void show_safety(struct sotto_engine *e, struct job *j, const struct sotto_contact_record *c)
+{
+    char number[SOTTO_SAFETY_NUMBER];
+    struct sotto_safety row = {
+        .number = number,
+        .verified = c->has_verified_key && !c->new_identity &&
+                    sotto_equal(c->verified_key, c->account_key, 32),
+        .new_identity = c->new_identity || c->forked,
+    };
+
+    if (safety_number(e, c, number) != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
+        return;
+    }
+    sotto_emit(e, j->ref, SOTTO_EVENT_SAFETY, &row);
+    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
+}
+
+static void compare_safety(struct sotto_engine *e, struct job *j, struct sotto_contact_record *c)
+{
+    char number[SOTTO_SAFETY_NUMBER], given[61], want[61];
+    size_t g = 0, w = 0;
+    enum sotto_err err;
+
+    if (safety_number(e, c, number) != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
+        return;
+    }
+    for (const char *p = j->text; *p != '\0'; p++) {
+        if (isspace((unsigned char)*p))
+            continue;
+        if (!isdigit((unsigned char)*p) || g == 60) {
+            g = 0;
+            break;
+        }
+        given[g++] = *p;
+    }
+    for (const char *p = number; *p != '\0'; p++)
+        if (*p != ' ')
+            want[w++] = *p;
+    if (g != 60) {
+        sotto_job_done(e, j, SOTTO_RESULT_USAGE, "a safety number has sixty digits");
+        return;
+    }
+    if (memcmp(given, want, 60) != 0) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED,
+                       "the numbers differ: you and %s do not see the same keys. Do not send "
+                       "anything that matters; compare again over another way",
+                       j->name);
+        return;
+    }
+    if (c->new_identity) {
+        sotto_job_done(e, j, SOTTO_RESULT_SECURITY,
+                       "the number is that of the new identity: accept it with sotto verify %s "
+                       "--accept",
+                       j->name);
+        return;
+    }
+    c->has_verified_key = true;
+    memcpy(c->verified_key, c->account_key, 32);
+    if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
+        (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written");
+        return;
+    }
+    sotto_outbox_pump(e);
+    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s is verified", j->name);
+}
+
+static void judge(struct sotto_engine *e, struct job *j, struct sotto_contact_record *c)
+{
+    if (j->op == SOTTO_OP_CONFIRM)
+        compare_safety(e, j, c);
+    else
+        show_safety(e, j, c);
+}
+
+static void safety_looked_up(struct sotto_engine *e, struct pending *p,
+                             const struct sotto_answer *a)
+{
+    struct sotto_contact_record c;
+
+    if (looked_up(e, p->job, a, &c))
+        judge(e, p->job, &c);
+}
+
+void sotto_contacts_safety(struct sotto_engine *e, struct job *j)
+{
+    struct sotto_contact_record c;
+
+    if (is_self(e, j))
+        return;
+    if (sotto_contact_get(e->p, j->name, &c) == SOTTO_OK && c.has_list) {
+        judge(e, j, &c);
+        return;
+    }
+    j->needs_online = true;
+    if (e->phase == LINK_ONLINE) {
+        j->phase = 1;
+        sotto_lists_fetch(e, j->name, safety_looked_up, j);
+    }
+}
+
+void sotto_contacts_confirm(struct sotto_engine *e, struct job *j)
+{
+    sotto_contacts_safety(e, j);
+}
+
+/* The new identity becomes the known one; its sessions begin anew. */
+static enum sotto_err take_identity(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    SOTTO_AUTO_BUF data = SOTTO_BUF(SOTTO_LIST_MAX);
+    struct sotto_list *list = malloc(sizeof *list);
+    enum sotto_err err;
+
+    if (list == NULL)
+        return SOTTO_ERR_NOMEM;
+    if ((err = sotto_contact_list_get(e->p, c->name, true, &data)) != SOTTO_OK ||
+        (err = sotto_list_open(data.p, data.n, list)) != SOTTO_OK ||
+        (err = sotto_profile_begin(e->p)) != SOTTO_OK) {
+        free(list);
+        return err;
+    }
+    c->new_identity = c->forked = false;
+    c->has_verified_key = false;
+    if ((err = sotto_sessions_clear(e->p, c->name, 0)) == SOTTO_OK &&
+        (err = put_list(e, c, list, (struct sotto_bytes){data.p, data.n})) == SOTTO_OK &&
+        (err = sotto_contact_list_put(e->p, c->name, true, NULL, 0)) == SOTTO_OK)
+        err = sotto_profile_commit(e->p);
+    if (err != SOTTO_OK)
+        sotto_profile_rollback(e->p);
+    free(list);
+    return err;
+}
+
+void sotto_contacts_accept_identity(struct sotto_engine *e, struct job *j)
+{
+    struct sotto_contact_record c;
+    enum sotto_err err;
+
+    if (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || (!c.new_identity && !c.forked)) {
+        sotto_job_done(e, j, SOTTO_RESULT_OK, "%s has no new identity: nothing to accept", j->name);
+        return;
+    }
+    if (c.new_identity) {
+        err = take_identity(e, &c);
+    } else { /* after a fork: start from what the relay shows next */
+        c.forked = false;
+        c.has_list = false;
+        if ((err = sotto_contact_put(e->p, &c)) == SOTTO_OK)
+            err = sotto_contact_list_put(e->p, c.name, false, NULL, 0);
+        sotto_list_forget_cached(e, c.name);
+    }
+    if (err != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
+                       sotto_err_text(err));
+        return;
+    }
+    sotto_job_done(e, j, SOTTO_RESULT_OK,
+                   "the new identity of %s is accepted. Compare the safety number: sotto verify %s",
+                   j->name, j->name);
+    sotto_outbox_unstall(e, j->name);
+    sotto_outbox_pump(e);
+}

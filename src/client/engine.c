@@ -1,0 +1,762 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/engine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/proof.h"
+#include "base/log.h"
+#include "client/state.h"
+
+/*
+ * The connection's life:
+ *
+ *   DOWN --connecting--> DIALLING --connected--> HELLO --hello is right--> OPEN
+ *   OPEN --account known--> SIGNING --SignedIn, lease noted, Begin--> ONLINE
+ *
+ * and back to DOWN from everywhere. Nothing is asked before OPEN; sign-up and login run in OPEN.
+ */
+
+void sotto_emit(struct sotto_engine *e, struct sotto_ref to, enum sotto_event_type type,
+                const void *row)
+{
+    e->ops->emit(e->ctx, to, type, row);
+}
+
+void sotto_notice(struct sotto_engine *e, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, text);
+}
+
+void sotto_connection_row(const struct sotto_engine *e, uint32_t retry_ms,
+                          struct sotto_connection *ret)
+{
+    *ret = (struct sotto_connection){
+        .state = e->phase == LINK_ONLINE ? SOTTO_ONLINE
+                 : e->phase == LINK_DOWN ? SOTTO_OFFLINE
+                                         : SOTTO_CONNECTING,
+        .result = e->phase == LINK_ONLINE ? SOTTO_RESULT_OK : e->why_result,
+        .text = e->phase == LINK_ONLINE ? "" : e->why_text,
+        .pin = e->why_pin,
+        .retry_ms = retry_ms,
+    };
+}
+
+static void tell_connection(struct sotto_engine *e, uint32_t retry_ms)
+{
+    struct sotto_connection row;
+
+    sotto_connection_row(e, retry_ms, &row);
+    sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_CONNECTION, &row);
+}
+
+/* --- requests --- */
+
+struct pending *sotto_ask(struct sotto_engine *e, struct sotto_request *r, pending_fn *done,
+                          struct job *job)
+{
+    struct pending *p = calloc(1, sizeof *p);
+    struct pending **end = &e->pending;
+
+    if (++e->next_id == 0)
+        e->next_id = 1;
+    r->id = e->next_id;
+    if (p == NULL || sotto_request_encode(r, &e->out) != SOTTO_OK) {
+        free(p);
+        sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    p->id = r->id;
+    p->done = done;
+    p->job = job;
+    p->sent_mono = sotto_mono_ms(e->env);
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = p;
+    return p;
+}
+
+void sotto_tell(struct sotto_engine *e, struct sotto_request *r)
+{
+    r->id = 0;
+    if (sotto_request_encode(r, &e->out) != SOTTO_OK)
+        sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
+}
+
+void sotto_engine_trouble(struct sotto_engine *e, enum sotto_err why, const char *text)
+{
+    if (e->phase == LINK_DOWN)
+        return;
+    if (e->why == SOTTO_OK) { /* the first cause is the true one */
+        e->why = why;
+        snprintf(e->why_text, sizeof e->why_text, "%s", text);
+    }
+    e->ops->hang_up(e->ctx);
+}
+
+enum sotto_result sotto_relay_result(enum sotto_relay_error code)
+{
+    switch (code) {
+    case SOTTO_RELAY_NOT_SIGNED_IN:
+    case SOTTO_RELAY_REVOKED:
+    case SOTTO_RELAY_BAD_PROOF:
+    case SOTTO_RELAY_WRONG_PASSWORD:
+    case SOTTO_RELAY_CERTIFICATE:
+    case SOTTO_RELAY_UNKNOWN_DEVICE:
+        return SOTTO_RESULT_PROFILE;
+    case SOTTO_RELAY_UNKNOWN_ACCOUNT:
+        return SOTTO_RESULT_UNKNOWN;
+    default:
+        return SOTTO_RESULT_FAILED;
+    }
+}
+
+/* Every open request learns that no answer will come. */
+static void drop_pending(struct sotto_engine *e)
+{
+    struct pending *all = e->pending, *next;
+
+    e->pending = NULL;
+    for (; all != NULL; all = next) {
+        next = all->next;
+        all->done(e, all, NULL);
+        free(all);
+    }
+}
+
+/* --- object --- */
+
+enum sotto_err sotto_engine_new(const struct sotto_env *env, struct sotto_profile *profile,
+                                const struct sotto_engine_ops *ops, void *ctx,
+                                struct sotto_engine **ret)
+{
+    struct sotto_engine *e = calloc(1, sizeof *e);
+    enum sotto_err err;
+
+    if (e == NULL)
+        return SOTTO_ERR_NOMEM;
+    e->env = env;
+    e->p = profile;
+    e->ops = ops;
+    e->ctx = ctx;
+    e->in_last = &e->in_first;
+    e->out = SOTTO_BUF(64 * 1024 * 1024);
+    e->why = SOTTO_ERR_AGAIN;
+    e->why_result = SOTTO_RESULT_UNREACHABLE;
+    snprintf(e->why_text, sizeof e->why_text, "not connected yet");
+    if ((err = sotto_account_load(e)) != SOTTO_OK) {
+        sotto_engine_free(e);
+        return err;
+    }
+    *ret = e;
+    return SOTTO_OK;
+}
+
+void sotto_engine_free(struct sotto_engine *e)
+{
+    if (e == NULL)
+        return;
+    drop_pending(e);
+    sotto_jobs_free(e);
+    sotto_inbox_clear(e);
+    while (e->outgoing != NULL) {
+        struct outgoing *o = e->outgoing;
+
+        e->outgoing = o->next;
+        free(o);
+    }
+    free(e->publish);
+    free(e->changed);
+    sotto_buf_free(&e->out);
+    sotto_sign_pair_wipe(&e->account_key);
+    sotto_device_keys_wipe(&e->keys);
+    sotto_wipe(&e->tls, sizeof e->tls);
+    free(e);
+}
+
+struct sotto_buf *sotto_engine_output(struct sotto_engine *e)
+{
+    return &e->out;
+}
+
+bool sotto_engine_has_account(const struct sotto_engine *e)
+{
+    return e->registered;
+}
+
+bool sotto_engine_online(const struct sotto_engine *e)
+{
+    return e->phase == LINK_ONLINE;
+}
+
+bool sotto_engine_idle(const struct sotto_engine *e)
+{
+    return e->phase != LINK_ONLINE || e->pending == NULL;
+}
+
+/* A sign-up or login that waits names its own relay. */
+static const struct job *signing_job(const struct sotto_engine *e)
+{
+    for (const struct job *j = e->jobs; j != NULL; j = j->next)
+        if (!j->dead && (j->op == SOTTO_OP_REGISTER || j->op == SOTTO_OP_LOGIN))
+            return j;
+    return NULL;
+}
+
+bool sotto_engine_target(const struct sotto_engine *e, struct sotto_engine_target *ret)
+{
+    const struct job *j = signing_job(e);
+
+    if (!e->registered && j != NULL) {
+        *ret = j->target;
+        return true;
+    }
+    if (!e->registered || e->revoked || e->deleted || e->security_stop)
+        return false;
+    memset(ret, 0, sizeof *ret);
+    snprintf(ret->host, sizeof ret->host, "%s", e->host);
+    ret->port = e->port;
+    ret->pin_count = e->relay.pin_count;
+    memcpy(ret->pins, e->relay.pins, sizeof ret->pins);
+    return true;
+}
+
+/* --- the connection --- */
+
+void sotto_engine_connecting(struct sotto_engine *e)
+{
+    e->phase = LINK_DIALLING;
+    e->why = SOTTO_OK;
+    tell_connection(e, 0);
+}
+
+void sotto_engine_connected(struct sotto_engine *e, const struct sotto_engine_tls *tls)
+{
+    e->tls = *tls;
+    e->phase = LINK_HELLO;
+    e->why = SOTTO_OK;
+    e->heard_mono = sotto_mono_ms(e->env);
+    e->ping_mono = 0;
+    sotto_buf_clear(&e->out);
+}
+
+static enum sotto_result result_of(enum sotto_err why)
+{
+    switch (why) {
+    case SOTTO_ERR_PIN:
+    case SOTTO_ERR_NEW_IDENTITY:
+        return SOTTO_RESULT_SECURITY;
+    case SOTTO_ERR_DENIED:
+        return SOTTO_RESULT_PROFILE;
+    case SOTTO_ERR_IO:
+    case SOTTO_ERR_FULL:
+    case SOTTO_ERR_NOMEM:
+    case SOTTO_ERR_BUG:
+    case SOTTO_ERR_RANDOM:
+        return SOTTO_RESULT_FAILED;
+    default:
+        return SOTTO_RESULT_UNREACHABLE;
+    }
+}
+
+void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const char *text,
+                               const uint8_t *pin, uint32_t retry_ms)
+{
+    struct job *j;
+
+    e->phase = LINK_DOWN;
+    if (e->why == SOTTO_OK) {
+        e->why = why;
+        snprintf(e->why_text, sizeof e->why_text, "%s", text);
+    }
+    e->why_result = result_of(e->why);
+    e->why_pin[0] = '\0';
+    if (pin != NULL)
+        sotto_pin_print(pin, e->why_pin);
+    if (e->why == SOTTO_ERR_PIN && e->registered) {
+        char old[SOTTO_PIN_TEXT] = "";
+
+        e->security_stop = true;
+        if (e->relay.pin_count > 0)
+            sotto_pin_print(e->relay.pins[0], old);
+        snprintf(e->why_text, sizeof e->why_text,
+                 "the relay shows another key: pinned %s, shown %s. If the operator confirms the "
+                 "new one: sotto trust-relay %s",
+                 old, e->why_pin, e->why_pin);
+    }
+    sotto_wipe(&e->tls.exporter, sizeof e->tls.exporter);
+    sotto_buf_clear(&e->out);
+    sotto_inbox_clear(e);
+    e->uploading = e->tokens_busy = e->queue_drained = e->entry_told = false;
+    drop_pending(e);
+    sotto_outbox_offline(e);
+    e->iterating++;
+    for (j = e->jobs; j != NULL; j = j->next)
+        if (!j->dead && j->needs_online)
+            sotto_job_offline(e, j);
+    e->iterating--;
+    sotto_jobs_sweep(e);
+    tell_connection(e, retry_ms);
+}
+
+/* The hello must come from the relay that we know (or were invited to), and must name the TLS key
+ * that we are talking to. */
+static void take_hello(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    const struct sotto_relay_identity *r = &a->u.hello.relay;
+    const struct job *j = signing_job(e);
+    bool named = false;
+
+    if (e->registered && !sotto_equal(r->id, e->relay.id, 32)) {
+        e->security_stop = true;
+        sotto_engine_trouble(e, SOTTO_ERR_NEW_IDENTITY,
+                             "another relay answers under this address (its relay id differs). "
+                             "Ask its operator; nothing was sent to it");
+        return;
+    }
+    if (!e->registered && j != NULL && j->has_relay_id &&
+        !sotto_equal(r->id, j->invite.relay_id, 32)) {
+        sotto_engine_trouble(e, SOTTO_ERR_NEW_IDENTITY,
+                             "another relay answers than the one that the invite names. Ask for "
+                             "a new invite");
+        return;
+    }
+    for (size_t i = 0; i < r->pin_count; i++)
+        named = named || sotto_equal(r->pins[i], e->tls.pin, 32);
+    if (!named) {
+        sotto_engine_trouble(e, SOTTO_ERR_PIN,
+                             "the relay does not vouch for the TLS key it shows: somebody may be "
+                             "in between");
+        return;
+    }
+    e->hello = *r;
+    snprintf(e->relay_version, sizeof e->relay_version, "%s", a->u.hello.version);
+    e->phase = LINK_OPEN;
+    if (e->registered)
+        sotto_sign_in(e);
+    else
+        sotto_account_open(e);
+}
+
+/* --- signing in --- */
+
+/* Settings: "lease.now" is the one that Begin was sent under; "lease.tried" those of attempts since,
+ * newest last. A lease that the relay names and that is in neither, or one that began on the relay
+ * without our note of it, was written by a later state of this profile: we are an older copy. */
+static enum sotto_err lease_make(struct sotto_engine *e, uint8_t ret[SOTTO_LEASE])
+{
+    SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
+    uint8_t lease[SOTTO_LEASE];
+    enum sotto_err err;
+
+    if ((err = sotto_random(e->env, lease, sizeof lease)) != SOTTO_OK)
+        return err;
+    err = sotto_setting_get(e->p, "lease.tried", &tried);
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    if (tried.n >= SOTTO_LEASES * SOTTO_LEASE)
+        sotto_buf_consume(&tried, SOTTO_LEASE);
+    if ((err = sotto_buf_add(&tried, lease, sizeof lease)) != SOTTO_OK ||
+        (err = sotto_setting_put(e->p, "lease.tried", tried.p, tried.n)) != SOTTO_OK)
+        return err;
+    memcpy(ret, lease, sizeof lease);
+    return SOTTO_OK;
+}
+
+static bool lease_is_older_copy(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
+    const uint8_t *previous = a->u.signed_in.previous_lease;
+    uint8_t now[SOTTO_LEASE];
+
+    if (!a->u.signed_in.has_previous)
+        return false;
+    if (sotto_setting_read(e->p, "lease.now", now, sizeof now) == SOTTO_OK &&
+        sotto_equal(now, previous, sizeof now))
+        return false;
+    if (sotto_setting_get(e->p, "lease.tried", &tried) == SOTTO_OK)
+        for (size_t i = 0; i + SOTTO_LEASE <= tried.n; i += SOTTO_LEASE)
+            if (sotto_equal(tried.p + i, previous, SOTTO_LEASE))
+                return a->u.signed_in.previous_begun;
+    return true;
+}
+
+static void ask_drained(struct sotto_engine *e);
+
+/* The relay answers in order: when a ping comes back and nothing was delivered since it was sent,
+ * the mailbox was empty. */
+static void drained(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    if (a == NULL)
+        return;
+    if ((uint64_t)p->item != e->delivered || e->in_first != NULL) {
+        ask_drained(e);
+        return;
+    }
+    e->queue_drained = true;
+    sotto_receive_feed(e);
+}
+
+static void ask_drained(struct sotto_engine *e)
+{
+    struct sotto_request ping = {.type = SOTTO_REQ_PING};
+    struct pending *p = sotto_ask(e, &ping, drained, NULL);
+
+    if (p != NULL)
+        p->item = (int64_t)e->delivered;
+}
+
+static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    (void)p;
+    if (a == NULL)
+        return;
+    if (a->type != SOTTO_ANS_DONE) {
+        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay refused to begin");
+        return;
+    }
+    e->phase = LINK_ONLINE;
+    e->why_result = SOTTO_RESULT_OK;
+    e->why_text[0] = '\0';
+    e->why_pin[0] = '\0';
+    tell_connection(e, 0);
+    ask_drained(e);
+    sotto_account_online(e);
+    sotto_tokens_flush(e);
+    sotto_outbox_pump(e);
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next)
+        if (!j->dead && j->op == SOTTO_OP_RECEIVE)
+            sotto_receive_start(e, j);
+        else if (!j->dead && j->phase == 0 && j->needs_online) {
+            switch (j->op) {
+            case SOTTO_OP_DEVICES:
+                sotto_devices_list(e, j);
+                break;
+            case SOTTO_OP_APPROVE:
+                sotto_devices_approve(e, j);
+                break;
+            case SOTTO_OP_REVOKE:
+                sotto_devices_revoke(e, j);
+                break;
+            case SOTTO_OP_ACCOUNT_DELETE:
+                sotto_devices_delete_account(e, j);
+                break;
+            case SOTTO_OP_SEND:
+                sotto_outbox_send(e, j);
+                break;
+            case SOTTO_OP_SAFETY:
+                sotto_contacts_safety(e, j);
+                break;
+            case SOTTO_OP_CONFIRM:
+                sotto_contacts_confirm(e, j);
+                break;
+            case SOTTO_OP_ACCEPT:
+                sotto_contacts_accept(e, j);
+                break;
+            case SOTTO_OP_STATUS:
+                sotto_view_status(e, j);
+                break;
+            default:
+                break;
+            }
+        }
+    e->iterating--;
+    sotto_jobs_sweep(e);
+}
+
+/* Notes the lease, the hello's pins and (when it is another) that the relay was restored. */
+static enum sotto_err note_signed_in(struct sotto_engine *e, const uint8_t lease[SOTTO_LEASE])
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_setting_put(e->p, "lease.now", lease, SOTTO_LEASE)) != SOTTO_OK ||
+        (err = sotto_setting_drop(e->p, "lease.tried")) != SOTTO_OK ||
+        (err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32)) !=
+            SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    if (!sotto_equal(e->hello.incarnation, e->relay.incarnation, SOTTO_INCARNATION))
+        e->relay_restored = true;
+    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+        return err;
+    e->relay.pin_count = e->hello.pin_count;
+    memcpy(e->relay.pins, e->hello.pins, sizeof e->relay.pins);
+    return SOTTO_OK;
+}
+
+static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    char text[300];
+
+    if (a->u.error.code == SOTTO_RELAY_REVOKED || a->u.error.code == SOTTO_RELAY_NAME_GONE) {
+        e->revoked = true;
+        (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
+        snprintf(text, sizeof text,
+                 a->u.error.code == SOTTO_RELAY_REVOKED
+                     ? "this device was removed from the account. Its messages stay readable here"
+                     : "the account was deleted. Its messages stay readable here");
+        sotto_engine_trouble(e, SOTTO_ERR_DENIED, text);
+        return;
+    }
+    /* A restored relay may not know this device yet: the owner of the account key tells it. */
+    snprintf(text, sizeof text, "the relay refused to sign this device in: %s",
+             a->u.error.text[0] != '\0' ? a->u.error.text : "no reason given");
+    sotto_engine_trouble(
+        e, sotto_relay_result(a->u.error.code) == SOTTO_RESULT_PROFILE ? SOTTO_ERR_DENIED : SOTTO_ERR_AGAIN,
+        text);
+}
+
+static void signed_in(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct sotto_request begin = {.type = SOTTO_REQ_BEGIN};
+    uint8_t lease[SOTTO_LEASE];
+    SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
+    enum sotto_err err;
+    bool older;
+
+    (void)p;
+    if (a == NULL)
+        return;
+    if (a->type == SOTTO_ANS_ERROR) {
+        sign_in_refused(e, a);
+        return;
+    }
+    if (a->type != SOTTO_ANS_SIGNED_IN) {
+        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
+        return;
+    }
+    older = lease_is_older_copy(e, a);
+    if ((err = sotto_setting_get(e->p, "lease.tried", &tried)) == SOTTO_OK &&
+        tried.n >= SOTTO_LEASE)
+        memcpy(lease, tried.p + tried.n - SOTTO_LEASE, SOTTO_LEASE);
+    else
+        err = err != SOTTO_OK ? err : SOTTO_ERR_MALFORMED;
+    /* The heal comes before the note: a crash between the two heals once more. */
+    if (err == SOTTO_OK && older)
+        sotto_account_rolled_back(e);
+    if (err == SOTTO_OK)
+        err = note_signed_in(e, lease);
+    if (err == SOTTO_OK)
+        err = sotto_setting_get_u64(e->p, "inbox.committed", &begin.u.begin.committed);
+    if (err != SOTTO_OK) {
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+        return;
+    }
+    e->one_time_left = a->u.signed_in.one_time_left;
+    e->relay_list_version = a->u.signed_in.list_version;
+    sotto_ask(e, &begin, begun, NULL);
+}
+
+void sotto_sign_in(struct sotto_engine *e)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_SIGN_IN};
+    enum sotto_err err;
+
+    if (e->phase != LINK_OPEN || !e->registered)
+        return;
+    memcpy(r.u.sign_in.name, e->us.name, sizeof e->us.name);
+    r.u.sign_in.device = e->device;
+    if ((err = lease_make(e, r.u.sign_in.lease)) != SOTTO_OK ||
+        (err = sotto_proof_sign(&e->keys.sign, e->tls.exporter, e->hello.id, e->us.name, e->device,
+                                r.u.sign_in.lease, r.u.sign_in.proof)) != SOTTO_OK) {
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+        return;
+    }
+    e->phase = LINK_SIGNING;
+    sotto_ask(e, &r, signed_in, NULL);
+}
+
+/* --- frames --- */
+
+static void take_answer(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    struct pending **at = &e->pending, *p;
+
+    while (*at != NULL && (*at)->id != a->id)
+        at = &(*at)->next;
+    if ((p = *at) == NULL) {
+        sotto_log_peer("answer to a request that was not made");
+        return;
+    }
+    *at = p->next;
+    p->done(e, p, a);
+    free(p);
+}
+
+static void take_closing(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    if (a->u.closing.reason == SOTTO_CLOSING_REVOKED) {
+        e->revoked = true;
+        (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
+        sotto_engine_trouble(e, SOTTO_ERR_DENIED,
+                             "this device was removed from the account. Its messages stay "
+                             "readable here");
+        return;
+    }
+    sotto_engine_trouble(e, SOTTO_ERR_CLOSED,
+                         a->u.closing.text[0] != '\0' ? a->u.closing.text
+                                                      : "the relay closed the connection");
+}
+
+static void take_push(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    switch (a->type) {
+    case SOTTO_ANS_DELIVER:
+        e->delivered++;
+        sotto_inbox_deliver(e, a);
+        break;
+    case SOTTO_ANS_EPHEMERAL:
+        sotto_inbox_ephemeral(e, a->u.ephemeral.envelope);
+        break;
+    case SOTTO_ANS_LIST_CHANGED:
+        sotto_account_list_changed(e, a->u.list_changed.list);
+        break;
+    case SOTTO_ANS_LINK_PENDING:
+        sotto_devices_link_pending(e);
+        break;
+    case SOTTO_ANS_PREKEYS_LOW:
+        sotto_account_keys_low(e, a->u.prekeys_kept.one_time_left);
+        break;
+    case SOTTO_ANS_CLOSING:
+        take_closing(e, a);
+        break;
+    default:
+        sotto_log_peer("push of a kind that is never pushed");
+    }
+}
+
+void sotto_engine_frame(struct sotto_engine *e, const uint8_t *body, size_t len)
+{
+    struct sotto_answer *a = NULL;
+    enum sotto_err err;
+
+    if (e->phase < LINK_HELLO)
+        return;
+    e->heard_mono = sotto_mono_ms(e->env);
+    e->ping_mono = 0;
+    if ((err = sotto_answer_decode(body, len, &a)) != SOTTO_OK) {
+        sotto_engine_trouble(e, err, "the relay sent something that is not the protocol");
+        return;
+    }
+    e->iterating++;
+    if (e->phase == LINK_HELLO) {
+        if (a->type == SOTTO_ANS_HELLO && a->id == 0)
+            take_hello(e, a);
+        else if (a->type == SOTTO_ANS_CLOSING)
+            take_closing(e, a);
+        else
+            sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay did not say hello");
+    } else if (a->id == 0) {
+        take_push(e, a);
+    } else {
+        take_answer(e, a);
+    }
+    e->iterating--;
+    sotto_answer_free(a);
+    sotto_inbox_run(e);
+    sotto_jobs_sweep(e);
+}
+
+void sotto_engine_goodbye(struct sotto_engine *e)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_GOODBYE};
+
+    if (e->phase < LINK_OPEN)
+        return;
+    sotto_receipts_flush(e);
+    sotto_outbox_pump(e);
+    sotto_tell(e, &r);
+}
+
+/* --- time --- */
+
+static void ponged(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    (void)e;
+    (void)p;
+    (void)a;
+}
+
+uint64_t sotto_engine_deadline(const struct sotto_engine *e)
+{
+    uint64_t at = e->next_housekeeping_mono, o = sotto_outbox_deadline(e);
+
+    if (o < at)
+        at = o;
+    for (const struct job *j = e->jobs; j != NULL; j = j->next)
+        if (!j->dead && j->deadline_mono != 0 && j->deadline_mono < at)
+            at = j->deadline_mono;
+    if (e->phase >= LINK_HELLO) {
+        uint64_t quiet = e->pending != NULL ? e->pending->sent_mono + SOTTO_ANSWER_MS
+                                            : e->heard_mono + SOTTO_PING_MS;
+
+        if (e->phase == LINK_HELLO)
+            quiet = e->heard_mono + SOTTO_ANSWER_MS;
+        if (quiet < at)
+            at = quiet;
+    }
+    return at;
+}
+
+static bool link_waits_for_person(const struct pending *p)
+{
+    return p->job != NULL && p->job->op == SOTTO_OP_LOGIN && p->job->phase >= 4;
+}
+
+static void tick_link(struct sotto_engine *e, uint64_t now)
+{
+    struct sotto_request ping = {.type = SOTTO_REQ_PING};
+
+    if (e->phase < LINK_HELLO)
+        return;
+    if (e->pending != NULL && now >= e->pending->sent_mono + SOTTO_ANSWER_MS &&
+        now >= e->heard_mono + SOTTO_ANSWER_MS && !link_waits_for_person(e->pending)) {
+        sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay does not answer any more");
+        return;
+    }
+    if (e->phase == LINK_HELLO && now >= e->heard_mono + SOTTO_ANSWER_MS)
+        sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay did not say hello");
+    else if (e->phase >= LINK_OPEN && e->pending == NULL && now >= e->heard_mono + SOTTO_PING_MS)
+        sotto_ask(e, &ping, ponged, NULL);
+}
+
+void sotto_engine_tick(struct sotto_engine *e)
+{
+    uint64_t now = sotto_mono_ms(e->env);
+
+    tick_link(e, now);
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next) {
+        if (j->dead || j->deadline_mono == 0 || now < j->deadline_mono)
+            continue;
+        if (j->op == SOTTO_OP_LOGIN)
+            sotto_job_done(e, j, SOTTO_RESULT_FAILED,
+                           "nobody approved this device within ten minutes. Try again: sotto "
+                           "login ...");
+        else if (j->op == SOTTO_OP_SEND)
+            sotto_outbox_send(e, j); /* sees its deadline and says the state */
+        else
+            sotto_job_done(e, j, SOTTO_RESULT_UNREACHABLE, "the relay did not answer in time");
+    }
+    e->iterating--;
+    sotto_outbox_tick(e);
+    if (now >= e->next_housekeeping_mono) {
+        e->next_housekeeping_mono = now + 3600 * 1000;
+        sotto_account_tick(e);
+    }
+    sotto_receipts_flush(e);
+    sotto_outbox_pump(e);
+    sotto_jobs_sweep(e);
+}

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "client/state.h"
+
+/*
+ * Envelopes that came: opened, decrypted, stored together with the ratchet step in one transaction,
+ * and only then acknowledged. Several go into one transaction; within it each either has all of its
+ * effects or none but a place in quarantine. What cannot be judged yet (the sender's list is not
+ * known) stops the line until the list came, so the order holds.
+ */
+
+#define BATCH 64
+
+enum verdict {
+    TAKEN,  /* done with it: acknowledge */
+    PAUSED, /* a list has to be fetched first */
+};
+
+struct arrival { /* one envelope while it is being looked at */
+    struct incoming *in;
+    uint8_t id[SOTTO_ENVELOPE_ID];
+    uint8_t *buf; /* opened holds views into it */
+    struct sotto_opened opened;
+    struct sotto_message_info info;
+    struct sotto_contact_record contact;
+    struct sotto_device device;
+    struct sotto_account account; /* of the sender, as the list that names the device has it */
+    bool own, listed;
+    uint8_t *text;
+    size_t text_len;
+};
+
+void sotto_inbox_clear(struct sotto_engine *e)
+{
+    while (e->in_first != NULL) {
+        struct incoming *in = e->in_first;
+
+        e->in_first = in->next;
+        free(in);
+    }
+    e->in_last = &e->in_first;
+    e->in_paused = false;
+}
+
+void sotto_inbox_deliver(struct sotto_engine *e, const struct sotto_answer *a)
+{
+    size_t len = a->u.deliver.envelope.n;
+    struct incoming *in = malloc(sizeof *in + len);
+
+    if (in == NULL) {
+        sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
+        return;
+    }
+    *in = (struct incoming){.seq = a->u.deliver.seq, .request = a->u.deliver.request, .len = len};
+    memcpy(in->envelope, a->u.deliver.envelope.p, len);
+    *e->in_last = in;
+    e->in_last = &in->next;
+}
+
+/* --- who sent it --- */
+
+static enum sotto_err open_envelope(struct sotto_engine *e, struct arrival *ar)
+{
+    struct sotto_dh_pair sealing;
+    uint32_t key_id;
+    enum sotto_err err;
+
+    if ((err = sotto_envelope_peek(ar->in->envelope, ar->in->len, &key_id)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_sealing_find(e->p, key_id, &sealing)) != SOTTO_OK)
+        return err;
+    err = sotto_envelope_open(&sealing, &e->us, e->device, ar->in->envelope, ar->in->len, ar->buf,
+                              &ar->opened);
+    sotto_dh_pair_wipe(&sealing);
+    return err;
+}
+
+/* Finds the claimed device in the trusted list, or in that of a new identity: reading is harmless,
+ * only sending waits for the person. */
+static enum sotto_err find_sender(struct sotto_engine *e, struct arrival *ar)
+{
+    const struct sotto_list *list;
+    const struct sotto_device *d = NULL;
+    struct sotto_list *pending;
+    enum sotto_err err;
+
+    ar->own = strcmp(ar->opened.sender, e->us.name) == 0;
+    if ((err = sotto_contact_load(e, ar->opened.sender, &ar->contact)) != SOTTO_OK)
+        return err;
+    if (sotto_list_of(e, ar->opened.sender, &list) == SOTTO_OK &&
+        (d = sotto_list_find(list, ar->opened.sender_device)) != NULL) {
+        ar->account = list->account;
+    } else if (ar->contact.new_identity && (pending = malloc(sizeof *pending)) != NULL) {
+        if (sotto_list_pending_of(e, ar->opened.sender, pending) == SOTTO_OK &&
+            (d = sotto_list_find(pending, ar->opened.sender_device)) != NULL) {
+            ar->account = pending->account;
+            ar->device = *d;
+        }
+        ar->listed = d != NULL;
+        free(pending);
+        return SOTTO_OK;
+    }
+    ar->listed = d != NULL;
+    if (d != NULL)
+        ar->device = *d;
+    return SOTTO_OK;
+}
+
+/* --- what cannot be opened --- */
+
+static enum sotto_err quarantine(struct sotto_engine *e, struct arrival *ar, const char *why,
+                                 bool ask_again)
+{
+    struct sotto_content c = {.kind = SOTTO_CONTENT_RETRY};
+    enum sotto_err err;
+
+    sotto_log_peer("an envelope did not open: %s", why);
+    if ((err = sotto_quarantine_add(e->p, ar->id, ar->in->envelope, ar->in->len, why,
+                                    sotto_now_ms(e->env))) != SOTTO_OK)
+        return err;
+    if (!ask_again || !ar->listed || ar->opened.sender_device == e->device)
+        return SOTTO_OK;
+    memcpy(c.u.retry.envelope_id, ar->id, sizeof ar->id);
+    return sotto_outbox_queue(e, ar->opened.sender, ar->opened.sender_device, ar->opened.sender,
+                              &c, false);
+}
+
+/* --- decrypting --- */
+
+struct find_session {
+    const uint8_t *id;
+    struct sotto_session *s;
+};
+
+static enum sotto_err match_session(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
+                                    struct sotto_bytes record, uint64_t used_ms)
+{
+    struct find_session *f = ctx;
+
+    (void)used_ms;
+    if (f->s != NULL || memcmp(id, f->id, SOTTO_SESSION_ID) != 0)
+        return SOTTO_OK;
+    return sotto_session_read(record.p, record.n, &f->s);
+}
+
+static enum sotto_err respond(struct sotto_engine *e, struct arrival *ar,
+                              struct sotto_session **ret)
+{
+    struct sotto_prekey_private signed_key, one_time;
+    struct sotto_device self;
+    bool has_one = ar->info.one_time_prekey_id != 0;
+    enum sotto_err err;
+
+    if (ar->info.sender_generation < ar->device.generation)
+        return SOTTO_ERR_EXPIRED;
+    if ((err = sotto_prekey_find(e->p, SOTTO_PREKEY_SIGNED, ar->info.signed_prekey_id,
+                                 &signed_key)) != SOTTO_OK)
+        return err;
+    if (has_one && (err = sotto_prekey_find(e->p, SOTTO_PREKEY_ONE_TIME,
+                                            ar->info.one_time_prekey_id, &one_time)) != SOTTO_OK) {
+        sotto_prekey_private_wipe(&signed_key);
+        return err;
+    }
+    sotto_self_device(e, &self);
+    struct sotto_party us = {&e->us, &self, e->generation};
+    struct sotto_party them = {&ar->account, &ar->device, ar->info.sender_generation};
+
+    err = sotto_session_respond(e->env, &us, &e->keys.dh, &them, ar->opened.msg,
+                                ar->opened.msg_len, &signed_key, has_one ? &one_time : NULL,
+                                sotto_now_ms(e->env), ret);
+    sotto_prekey_private_wipe(&signed_key);
+    if (has_one)
+        sotto_prekey_private_wipe(&one_time);
+    return err;
+}
+
+/* Decrypts and stores the step. On OK ar->text is the content. REPLAY: a first message that was
+ * taken before. */
+static enum sotto_err decrypt(struct sotto_engine *e, struct arrival *ar)
+{
+    struct find_session f = {.id = ar->info.session_id};
+    bool fresh;
+    enum sotto_err err;
+
+    if ((err = sotto_sessions_each(e->p, ar->opened.sender, ar->opened.sender_device,
+                                   match_session, &f)) != SOTTO_OK)
+        return err;
+    fresh = f.s == NULL;
+    if (fresh)
+        err = ar->info.has_handshake ? respond(e, ar, &f.s) : SOTTO_ERR_NOT_FOUND;
+    if (err == SOTTO_OK)
+        err = sotto_session_decrypt(e->env, f.s, ar->opened.msg, ar->opened.msg_len, ar->text,
+                                    &ar->text_len);
+    if (err == SOTTO_OK && fresh && ar->info.one_time_prekey_id == 0) {
+        err = sotto_handshake_note(e->p, ar->info.handshake_digest, ar->info.signed_prekey_id);
+        if (err == SOTTO_ERR_REPLAY)
+            sotto_wipe(ar->text, ar->text_len);
+    }
+    if (err == SOTTO_OK)
+        err = sotto_session_save(e, ar->opened.sender, ar->opened.sender_device, f.s);
+    /* The private half goes in the transaction that stores what it opened, never before. */
+    if (err == SOTTO_OK && fresh && ar->info.one_time_prekey_id != 0)
+        err = sotto_prekey_drop(e->p, SOTTO_PREKEY_ONE_TIME, ar->info.one_time_prekey_id);
+    sotto_session_free(f.s);
+    return err;
+}
+
+/* --- what it says --- */
+
+/* The account whose conversation with us this is; NULL: it is not ours at all. */
+static const char *peer_of(const struct sotto_engine *e, const struct arrival *ar,
+                           const struct sotto_content *c)
+{
+    uint8_t conversation[SOTTO_CONVERSATION_ID];
+    const char *peer = ar->opened.sender;
+
+    if (ar->own) {
+        peer = e->us.name;
+        for (size_t i = 0; i < c->member_count; i++)
+            if (strcmp(c->members[i], e->us.name) != 0)
+                peer = c->members[i];
+    }
+    sotto_conversation_direct(e->us.relay_id, e->us.name, peer, conversation);
+    return memcmp(conversation, c->conversation, sizeof conversation) == 0 ? peer : NULL;
+}
+
+/* Both ends say which lists they went by: a relay that shows different ones is found out here. */
+static enum sotto_err compare_lists(struct sotto_engine *e, struct arrival *ar,
+                                    const struct sotto_content *c)
+{
+    struct sotto_contact_record *them = &ar->contact;
+    struct outgoing *o = sotto_outgoing(e, ar->opened.sender);
+    bool fork = false;
+
+    if (o == NULL)
+        return SOTTO_ERR_NOMEM;
+    if (!ar->own && them->has_list && !them->new_identity) {
+        if (c->sender_list.version > them->list_version)
+            o->need_list = true;
+        fork = c->sender_list.version == them->list_version &&
+               !sotto_equal(c->sender_list.hash, them->list_hash, 32);
+    }
+    if (!ar->own && c->recipient_list.version == e->own_list.version &&
+        !sotto_equal(c->recipient_list.hash, e->own_list.hash, 32))
+        fork = true;
+    if (!fork || them->forked)
+        return SOTTO_OK;
+    them->forked = true;
+    sotto_notice(e,
+                 "The relay shows %s and you different device lists. Somebody is lying; nothing "
+                 "is sent to %s until you compare the safety number and accept: sotto verify %s "
+                 "--accept",
+                 them->name, them->name, them->name);
+    return sotto_contact_put(e->p, them);
+}
+
+static enum sotto_err note_counter(struct sotto_engine *e, struct arrival *ar,
+                                   const struct sotto_content *c, bool *ret_gap)
+{
+    uint64_t seen;
+    enum sotto_err err = sotto_counter_seen(e->p, c->conversation, ar->opened.sender_device, &seen);
+
+    *ret_gap = false;
+    if (err != SOTTO_OK || c->counter == 0 || c->counter <= seen)
+        return err;
+    *ret_gap = seen > 0 && c->counter > seen + 1;
+    return sotto_counter_note(e->p, c->conversation, ar->opened.sender_device, c->counter);
+}
+
+/* Our own devices confirm to the one that sent, so that it can forget the envelope. */
+static enum sotto_err confirm(struct sotto_engine *e, struct arrival *ar, const uint8_t id[SOTTO_CONTENT_ID])
+{
+    struct sotto_content r = {.kind = SOTTO_CONTENT_RECEIPT};
+
+    if (!ar->own)
+        return ar->contact.state == SOTTO_CONTACT_ACCEPTED
+                   ? sotto_due_add(e->p, ar->opened.sender, id, SOTTO_RECEIPT_DELIVERED)
+                   : SOTTO_OK;
+    r.u.receipt.state = SOTTO_RECEIPT_DELIVERED;
+    r.u.receipt.count = 1;
+    memcpy(r.u.receipt.ids[0], id, SOTTO_CONTENT_ID);
+    return sotto_outbox_queue(e, e->us.name, ar->opened.sender_device, e->us.name, &r, false);
+}
+
+static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, const char *peer,
+                                   const struct sotto_content *c)
+{
+    struct sotto_message_record m = {.reason = "", .outgoing = ar->own, .shown = ar->own};
+    uint64_t now = sotto_now_ms(e->env);
+    enum sotto_err err;
+
+    memcpy(m.id, c->id, sizeof m.id);
+    snprintf(m.peer, sizeof m.peer, "%s", peer);
+    snprintf(m.from, sizeof m.from, "%s", ar->opened.sender);
+    m.device = ar->opened.sender_device;
+    m.kind = c->kind;
+    m.state = ar->own ? SOTTO_MESSAGE_STORED : SOTTO_MESSAGE_RECEIVED;
+    m.request = !ar->own && ar->contact.state != SOTTO_CONTACT_ACCEPTED;
+    m.counter = c->counter;
+    m.sent_at_ms = c->sent_at_ms > now ? now : c->sent_at_ms; /* a claim; nobody writes in the future */
+    m.received_at_ms = now;
+    if (ar->own)
+        m.stored_at_ms = now;
+    if (c->kind == SOTTO_CONTENT_TEXT)
+        m.text = c->u.text.text;
+    m.content = (struct sotto_bytes){ar->text, ar->text_len};
+    if ((err = note_counter(e, ar, c, &m.gap)) != SOTTO_OK)
+        return err;
+    if (!ar->own && ar->contact.state == 0) {
+        ar->contact.state = SOTTO_CONTACT_REQUEST;
+        if ((err = sotto_contact_put(e->p, &ar->contact)) != SOTTO_OK)
+            return err;
+        sotto_notice(e, "Request from %s. To answer with receipts: sotto accept %s; to refuse: sotto "
+                        "block %s",
+                     peer, peer, peer);
+    }
+    err = sotto_message_add(e->p, &m);
+    if (err != SOTTO_OK && err != SOTTO_ERR_EXISTS)
+        return err;
+    if (err == SOTTO_OK && ar->own && (err = sotto_changed_note(e, m.id)) != SOTTO_OK)
+        return err;
+    return confirm(e, ar, c->id); /* also for one that came before: its receipt may be lost */
+}
+
+static enum sotto_err take_content(struct sotto_engine *e, struct arrival *ar,
+                                   const struct sotto_content *c)
+{
+    const char *peer = peer_of(e, ar, c);
+    enum sotto_err err;
+
+    if (peer == NULL) {
+        sotto_log_peer("a message names a conversation that it does not belong to");
+        return SOTTO_OK;
+    }
+    if ((err = compare_lists(e, ar, c)) != SOTTO_OK)
+        return err;
+    if (!ar->own && c->has_token &&
+        (!ar->contact.has_their_token ||
+         !sotto_equal(ar->contact.their_token, c->delivery_token, SOTTO_TOKEN))) {
+        ar->contact.has_their_token = true;
+        memcpy(ar->contact.their_token, c->delivery_token, SOTTO_TOKEN);
+        if ((err = sotto_contact_put(e->p, &ar->contact)) != SOTTO_OK)
+            return err;
+    }
+    switch (c->kind) {
+    case SOTTO_CONTENT_TEXT:
+    case SOTTO_CONTENT_UNKNOWN:
+        return take_message(e, ar, peer, c);
+    case SOTTO_CONTENT_RECEIPT:
+        return sotto_outbox_receipt(e, ar->opened.sender, ar->opened.sender_device, c);
+    case SOTTO_CONTENT_RETRY:
+        return sotto_outbox_retry(e, ar->opened.sender, ar->opened.sender_device,
+                                  ar->info.session_id, c->u.retry.envelope_id);
+    case SOTTO_CONTENT_CONTACT_SYNC:
+        return ar->own ? sotto_contact_synced(e, c) : SOTTO_OK;
+    case SOTTO_CONTENT_ENTRY_UPDATE:
+        if (ar->own)
+            sotto_account_entry_update(e, c->u.entry_update.entry);
+        return SOTTO_OK;
+    case SOTTO_CONTENT_GRANT: /* the token above was all of it */
+    case SOTTO_CONTENT_TYPING:
+        return SOTTO_OK;
+    }
+    return SOTTO_OK;
+}
+
+/* --- one envelope --- */
+
+static bool is_store_error(enum sotto_err err)
+{
+    return err == SOTTO_ERR_IO || err == SOTTO_ERR_FULL || err == SOTTO_ERR_NOMEM ||
+           err == SOTTO_ERR_BUG || err == SOTTO_ERR_RANDOM;
+}
+
+static enum sotto_err take_opened(struct sotto_engine *e, struct arrival *ar)
+{
+    struct sotto_content *c = NULL;
+    enum sotto_err err;
+
+    if (ar->opened.kind != SOTTO_ENVELOPE_MESSAGE ||
+        (err = sotto_message_peek(ar->opened.msg, ar->opened.msg_len, &ar->info)) != SOTTO_OK)
+        return quarantine(e, ar, "not a message", false);
+    if (!ar->listed)
+        return quarantine(e, ar, "its sender's device is not listed", false);
+    err = decrypt(e, ar);
+    if (err == SOTTO_ERR_REPLAY && ar->info.has_handshake && ar->info.one_time_prekey_id == 0)
+        return SOTTO_OK; /* a first message once more */
+    /* A number that was used already, in an envelope that was not seen: the sender came back from
+     * an older copy of its profile. What it says would be lost without asking. */
+    if (err != SOTTO_OK)
+        return is_store_error(err) ? err : quarantine(e, ar, sotto_err_text(err), true);
+    err = sotto_content_decode(ar->text, ar->text_len, &c);
+    if (err != SOTTO_OK)
+        return is_store_error(err) ? err : quarantine(e, ar, "its content is malformed", false);
+    err = take_content(e, ar, c);
+    sotto_content_free(c);
+    return err;
+}
+
+static enum sotto_err take(struct sotto_engine *e, struct arrival *ar, enum verdict *ret)
+{
+    enum sotto_err opened = open_envelope(e, ar), err;
+
+    *ret = TAKEN;
+    if (is_store_error(opened))
+        return opened;
+    sotto_envelope_id(ar->in->envelope, ar->in->len, ar->id);
+    if (opened == SOTTO_OK) {
+        if ((err = find_sender(e, ar)) != SOTTO_OK)
+            return err;
+        if (!ar->listed && !ar->in->looked_up && ar->contact.state != SOTTO_CONTACT_BLOCKED) {
+            *ret = PAUSED;
+            return SOTTO_OK;
+        }
+    }
+    err = sotto_seen_note(e->p, ar->id, sotto_now_ms(e->env));
+    if (err == SOTTO_ERR_REPLAY)
+        return SOTTO_OK;
+    if (err != SOTTO_OK)
+        return err;
+    if (opened != SOTTO_OK)
+        return quarantine(e, ar, sotto_err_text(opened), false);
+    if (!ar->own && ar->contact.state == SOTTO_CONTACT_BLOCKED)
+        return SOTTO_OK; /* dropped; the sender is not told */
+    return take_opened(e, ar);
+}
+
+static enum sotto_err take_incoming(struct sotto_engine *e, struct incoming *in, enum verdict *ret)
+{
+    struct arrival ar = {.in = in};
+    enum sotto_err err = SOTTO_ERR_NOMEM;
+
+    ar.buf = malloc(in->len + 1);
+    ar.text = malloc(in->len + 1);
+    if (ar.buf != NULL && ar.text != NULL)
+        err = take(e, &ar, ret);
+    if (ar.text != NULL)
+        sotto_wipe(ar.text, in->len + 1);
+    free(ar.text);
+    free(ar.buf);
+    return err;
+}
+
+/* --- the line --- */
+
+static void looked_up(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    if (a == NULL)
+        return; /* the connection is gone, and the line with it */
+    e->in_paused = false;
+    if (e->in_first != NULL)
+        e->in_first->looked_up = true;
+    (void)p;
+    sotto_inbox_run(e);
+}
+
+/* The sender of the first one is not known well enough: ask for his list. */
+static void pause_line(struct sotto_engine *e)
+{
+    struct arrival ar = {.in = e->in_first};
+
+    e->in_paused = true;
+    if ((ar.buf = malloc(ar.in->len + 1)) == NULL || open_envelope(e, &ar) != SOTTO_OK)
+        sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
+    else
+        sotto_lists_fetch(e, ar.opened.sender, looked_up, NULL);
+    free(ar.buf);
+}
+
+/* One transaction. *ret_seq 0: nothing was taken. */
+static enum sotto_err run_batch(struct sotto_engine *e, uint64_t *ret_seq, bool *ret_paused)
+{
+    struct incoming *in = e->in_first;
+    enum verdict v = TAKEN;
+    uint64_t seq = 0;
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    for (size_t n = 0; in != NULL && n < BATCH; n++, in = in->next) {
+        if ((err = take_incoming(e, in, &v)) != SOTTO_OK || v == PAUSED)
+            break;
+        seq = in->seq;
+    }
+    if (err == SOTTO_OK && seq != 0)
+        err = sotto_setting_put_u64(e->p, "inbox.committed", seq);
+    if (err != SOTTO_OK) {
+        sotto_profile_rollback(e->p);
+        e->changed_count = 0;
+        return err;
+    }
+    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK) {
+        e->changed_count = 0;
+        return err;
+    }
+    while (e->in_first != in) {
+        struct incoming *gone = e->in_first;
+
+        e->in_first = gone->next;
+        free(gone);
+    }
+    if (e->in_first == NULL)
+        e->in_last = &e->in_first;
+    *ret_seq = seq;
+    *ret_paused = v == PAUSED;
+    return SOTTO_OK;
+}
+
+void sotto_inbox_run(struct sotto_engine *e)
+{
+    struct sotto_request ack = {.type = SOTTO_REQ_ACK};
+    bool paused = false, any = false;
+    enum sotto_err err;
+
+    while (e->in_first != NULL && !e->in_paused && e->phase == LINK_ONLINE) {
+        if ((err = run_batch(e, &ack.u.ack.seq, &paused)) != SOTTO_OK) {
+            sotto_engine_trouble(e, err, "the profile cannot be written; nothing was lost");
+            return;
+        }
+        if (ack.u.ack.seq != 0) {
+            sotto_tell(e, &ack);
+            any = true;
+        }
+        if (paused)
+            pause_line(e);
+    }
+    if (!any)
+        return;
+    sotto_changed_flush(e);
+    sotto_receive_feed(e);
+    sotto_receipts_flush(e);
+    sotto_outbox_pump(e);
+}
+
+/* --- ephemeral --- */
+
+void sotto_inbox_ephemeral(struct sotto_engine *e, struct sotto_bytes envelope)
+{
+    struct incoming *in = malloc(sizeof *in + envelope.n);
+    struct arrival ar = {.in = in};
+    struct find_session f = {.id = NULL};
+    struct sotto_content *c = NULL;
+    uint64_t now = sotto_now_ms(e->env);
+
+    if (in != NULL) {
+        *in = (struct incoming){.len = envelope.n};
+        memcpy(in->envelope, envelope.p, envelope.n);
+        ar.buf = malloc(envelope.n + 1);
+        ar.text = malloc(envelope.n + 1);
+    }
+    if (in != NULL && ar.buf != NULL && ar.text != NULL && open_envelope(e, &ar) == SOTTO_OK &&
+        ar.opened.kind == SOTTO_ENVELOPE_EPHEMERAL && find_sender(e, &ar) == SOTTO_OK &&
+        ar.listed && !ar.own && ar.contact.state == SOTTO_CONTACT_ACCEPTED &&
+        sotto_message_peek(ar.opened.msg, ar.opened.msg_len, &ar.info) == SOTTO_OK &&
+        ar.info.ephemeral) {
+        f.id = ar.info.session_id;
+        if (sotto_sessions_each(e->p, ar.opened.sender, ar.opened.sender_device, match_session,
+                                &f) == SOTTO_OK &&
+            f.s != NULL &&
+            sotto_session_decrypt_ephemeral(f.s, ar.opened.msg, ar.opened.msg_len, ar.text,
+                                            &ar.text_len) == SOTTO_OK &&
+            sotto_content_decode(ar.text, ar.text_len, &c) == SOTTO_OK &&
+            c->kind == SOTTO_CONTENT_TYPING && c->sent_at_ms + 60000 > now) {
+            struct sotto_typing_row row = {.from = ar.opened.sender, .active = c->u.typing.active};
+
+            sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_TYPING, &row);
+        }
+    }
+    sotto_content_free(c);
+    sotto_session_free(f.s);
+    free(ar.buf);
+    free(ar.text);
+    free(in);
+}
+
+/* --- receipts --- */
+
+struct peers {
+    size_t count;
+    sotto_name name[32];
+};
+
+static enum sotto_err note_peer(void *ctx, const char *name)
+{
+    struct peers *p = ctx;
+
+    if (p->count < sizeof p->name / sizeof p->name[0])
+        snprintf(p->name[p->count++], sizeof p->name[0], "%s", name);
+    return SOTTO_OK;
+}
+
+static enum sotto_err flush_peer(struct sotto_engine *e, const char *name,
+                                 enum sotto_receipt_state state, bool *ret_any)
+{
+    struct sotto_content *c = calloc(1, sizeof *c);
+    enum sotto_err err = SOTTO_ERR_NOMEM;
+
+    if (c == NULL)
+        return err;
+    c->kind = SOTTO_CONTENT_RECEIPT;
+    c->u.receipt.state = state;
+    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        err = sotto_due_take(e->p, name, state, c->u.receipt.ids, &c->u.receipt.count);
+        if (err == SOTTO_OK && c->u.receipt.count > 0)
+            err = sotto_outbox_queue(e, name, 0, name, c, false);
+        *ret_any = *ret_any || c->u.receipt.count > 0;
+        if (err != SOTTO_OK)
+            sotto_profile_rollback(e->p);
+        else
+            err = sotto_profile_commit(e->p);
+    }
+    free(c);
+    return err;
+}
+
+void sotto_receipts_flush(struct sotto_engine *e)
+{
+    struct peers peers;
+    struct sotto_contact_record c;
+    bool any;
+    enum sotto_err err;
+
+    if (!e->registered || e->phase != LINK_ONLINE)
+        return;
+    do {
+        any = false;
+        peers.count = 0;
+        err = sotto_due_peers(e->p, note_peer, &peers);
+        for (size_t i = 0; err == SOTTO_OK && i < peers.count; i++) {
+            if ((err = sotto_contact_load(e, peers.name[i], &c)) != SOTTO_OK ||
+                c.state != SOTTO_CONTACT_ACCEPTED)
+                continue;
+            if ((err = flush_peer(e, peers.name[i], SOTTO_RECEIPT_DELIVERED, &any)) == SOTTO_OK)
+                err = flush_peer(e, peers.name[i], SOTTO_RECEIPT_READ, &any);
+        }
+    } while (err == SOTTO_OK && any);
+    if (err != SOTTO_OK)
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+}

@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "client/state.h"
+
+/*
+ * The outbox on its way: for each account that something is queued for, one step after the other,
+ * with one request under way at a time, which is what keeps the order:
+ *
+ *   no list, or a newer one was named -> GetLists
+ *   a device without a session        -> GetBundle, handshake
+ *   WAITING                           -> encrypted, envelopes on disk: SEALED
+ *   SEALED                            -> Submit; its answer moves each parcel
+ *
+ * A mailbox that is full holds back its device only; the others go on.
+ */
+
+struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name)
+{
+    struct outgoing *o;
+
+    for (o = e->outgoing; o != NULL; o = o->next)
+        if (strcmp(o->name, name) == 0)
+            return o;
+    if ((o = calloc(1, sizeof *o)) == NULL)
+        return NULL;
+    snprintf(o->name, sizeof o->name, "%s", name);
+    o->next = e->outgoing;
+    e->outgoing = o;
+    return o;
+}
+
+void sotto_outbox_unstall(struct sotto_engine *e, const char *name)
+{
+    struct outgoing *o = sotto_outgoing(e, name);
+
+    if (o != NULL) {
+        o->retry_mono = 0;
+        o->bad_count = 0;
+    }
+}
+
+void sotto_outbox_offline(struct sotto_engine *e)
+{
+    for (struct outgoing *o = e->outgoing; o != NULL; o = o->next) {
+        o->in_flight = 0;
+        o->retry_mono = 0;
+        o->held_count = o->bad_count = 0;
+        memset(o->lanes, 0, sizeof o->lanes); /* lanes belong to the connection */
+    }
+}
+
+uint64_t sotto_outbox_deadline(const struct sotto_engine *e)
+{
+    uint64_t at = UINT64_MAX;
+
+    if (e->phase != LINK_ONLINE)
+        return at;
+    for (const struct outgoing *o = e->outgoing; o != NULL; o = o->next) {
+        if (o->retry_mono != 0 && o->retry_mono < at)
+            at = o->retry_mono;
+        if (o->held_count > 0 && o->full_mono < at)
+            at = o->full_mono;
+    }
+    return at;
+}
+
+void sotto_outbox_tick(struct sotto_engine *e)
+{
+    uint64_t now = sotto_mono_ms(e->env);
+
+    for (struct outgoing *o = e->outgoing; o != NULL; o = o->next) {
+        if (o->retry_mono != 0 && now >= o->retry_mono)
+            o->retry_mono = 0;
+        if (o->held_count > 0 && now >= o->full_mono)
+            o->held_count = 0;
+    }
+    if (now >= e->next_housekeeping_mono && e->registered)
+        sotto_outbox_expire(e);
+}
+
+static bool among(uint64_t device, const uint64_t *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == device)
+            return true;
+    return false;
+}
+
+static uint32_t *lane_of(struct outgoing *o, uint64_t device)
+{
+    for (size_t i = 0; i < SOTTO_DEVICES_MAX; i++)
+        if (o->lanes[i].device == device || o->lanes[i].lane == 0) {
+            if (o->lanes[i].lane == 0)
+                o->lanes[i].lane = 1;
+            o->lanes[i].device = device;
+            return &o->lanes[i].lane;
+        }
+    o->lanes[0].device = device; /* devices come and go: more than the list can hold */
+    o->lanes[0].lane++;
+    return &o->lanes[0].lane;
+}
+
+/* All waiting send calls for this account end with the same words. */
+static void tell_senders(struct sotto_engine *e, const char *name, enum sotto_result result,
+                         const char *text)
+{
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next)
+        if (!j->dead && j->op == SOTTO_OP_SEND && strcmp(j->name, name) == 0 && j->phase > 0)
+            sotto_job_done(e, j, result, "%s", text);
+    e->iterating--;
+}
+
+static void later(struct sotto_engine *e, struct outgoing *o, uint64_t ms)
+{
+    o->retry_mono = sotto_mono_ms(e->env) + ms;
+}
+
+static void store_trouble(struct sotto_engine *e, enum sotto_err err)
+{
+    if (err != SOTTO_OK)
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+}
+
+/* --- an item in memory --- */
+
+struct work {
+    bool found;
+    struct sotto_item item;
+    struct sotto_buf content;
+    size_t count;
+    struct work_parcel {
+        uint64_t device;
+        enum sotto_parcel_progress progress;
+        struct sotto_buf envelope;
+    } parcels[SOTTO_DEVICES_MAX * 2];
+};
+
+static void work_free(struct work *w)
+{
+    sotto_buf_free(&w->content);
+    for (size_t i = 0; i < w->count; i++)
+        sotto_buf_free(&w->parcels[i].envelope);
+    memset(w, 0, sizeof *w);
+}
+
+static enum sotto_err take_item(void *ctx, const struct sotto_item *item)
+{
+    struct work *w = ctx;
+
+    w->found = true;
+    w->item = *item;
+    w->content = SOTTO_BUF(SOTTO_CONTENT_MAX);
+    return sotto_buf_add(&w->content, item->content.p, item->content.n);
+}
+
+static enum sotto_err take_parcel(void *ctx, const struct sotto_parcel_record *r)
+{
+    struct work *w = ctx;
+    struct work_parcel *p = &w->parcels[w->count];
+
+    if (w->count == SOTTO_DEVICES_MAX * 2)
+        return SOTTO_ERR_TOO_LARGE;
+    p->device = r->device;
+    p->progress = r->progress;
+    p->envelope = SOTTO_BUF(SOTTO_ENVELOPE_MAX);
+    w->count++;
+    return r->progress == SOTTO_PARCEL_IS_PENDING
+               ? sotto_buf_add(&p->envelope, r->envelope.p, r->envelope.n)
+               : SOTTO_OK;
+}
+
+static enum sotto_err load_parcels(struct sotto_engine *e, struct work *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        sotto_buf_free(&w->parcels[i].envelope);
+    w->count = 0;
+    return sotto_parcel_each(e->p, w->item.id, take_parcel, w);
+}
+
+static struct work_parcel *parcel_of(struct work *w, uint64_t device)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (w->parcels[i].device == device)
+            return &w->parcels[i];
+    return NULL;
+}
+
+/* --- ends of an item --- */
+
+static enum sotto_err message_stored(struct sotto_engine *e, const struct work *w)
+{
+    bool changed = false;
+    enum sotto_err err;
+
+    if (w->item.kind != SOTTO_CONTENT_TEXT || strcmp(w->item.to, e->us.name) == 0)
+        return SOTTO_OK;
+    err = sotto_message_set_state(e->p, w->item.content_id, SOTTO_MESSAGE_STORED, "",
+                                  sotto_now_ms(e->env), &changed);
+    if (err == SOTTO_ERR_NOT_FOUND) /* deleted here meanwhile */
+        return SOTTO_OK;
+    return err == SOTTO_OK && changed ? sotto_changed_note(e, w->item.content_id) : err;
+}
+
+/* Looks at all parcels: is the item at an end, and is the message on the relay? */
+static enum sotto_err settle(struct sotto_engine *e, struct outgoing *o, struct work *w)
+{
+    size_t pending = 0, held = 0, stored = 0, delivered = 0;
+    enum sotto_err err = load_parcels(e, w);
+
+    if (err != SOTTO_OK)
+        return err;
+    for (size_t i = 0; i < w->count; i++) {
+        switch (w->parcels[i].progress) {
+        case SOTTO_PARCEL_IS_PENDING:
+            pending++;
+            held += among(w->parcels[i].device, o->held, o->held_count);
+            break;
+        case SOTTO_PARCEL_IS_STORED:
+            stored++;
+            break;
+        case SOTTO_PARCEL_IS_DELIVERED:
+        case SOTTO_PARCEL_IS_READ:
+            delivered++;
+            break;
+        default:
+            break;
+        }
+    }
+    if (stored + delivered > 0 && pending == held && (err = message_stored(e, w)) != SOTTO_OK)
+        return err;
+    if (pending > 0)
+        return SOTTO_OK;
+    if (stored + delivered == 0 && w->item.kind == SOTTO_CONTENT_TEXT &&
+        strcmp(w->item.to, e->us.name) != 0)
+        return sotto_outbox_fail(e, w->item.content_id, "no device of the recipient is left");
+    if (!w->item.keep || stored == 0)
+        return sotto_item_drop(e->p, w->item.id);
+    w->item.state = SOTTO_ITEM_STORED;
+    w->item.content.n = 0;
+    return sotto_item_update(e->p, &w->item);
+}
+
+/* --- lists and bundles --- */
+
+/* Everything that is still to go to an account that is not there. What was written to a name that
+ * never existed is not kept. */
+static enum sotto_err fail_all(struct sotto_engine *e, struct outgoing *o, const char *reason,
+                               bool forget)
+{
+    enum sotto_err err = SOTTO_OK;
+
+    while (err == SOTTO_OK) {
+        struct work w = {0};
+
+        err = sotto_item_open(e->p, o->name, 0, 1, take_item, &w);
+        if (err == SOTTO_OK && w.found && w.item.kind == SOTTO_CONTENT_TEXT)
+            err = sotto_outbox_fail(e, w.item.content_id, reason);
+        if (err == SOTTO_OK && w.found && forget && w.item.kind == SOTTO_CONTENT_TEXT)
+            err = sotto_message_delete(e->p, w.item.content_id);
+        if (err == SOTTO_OK && w.found)
+            err = sotto_item_drop(e->p, w.item.id);
+        if (!w.found) {
+            work_free(&w);
+            break;
+        }
+        work_free(&w);
+    }
+    return err;
+}
+
+static void unknown_account(struct sotto_engine *e, struct outgoing *o, bool deleted)
+{
+    struct sotto_contact_record c;
+    char text[128];
+    enum sotto_err err;
+
+    snprintf(text, sizeof text,
+             deleted ? "the account %s was deleted" : "there is no account %s on this relay",
+             o->name);
+    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        if ((err = fail_all(e, o, text, !deleted)) == SOTTO_OK && !deleted &&
+            (err = sotto_contact_load(e, o->name, &c)) == SOTTO_OK) {
+            c.state = 0;
+            err = sotto_contact_put(e->p, &c);
+        }
+        if (err == SOTTO_OK)
+            err = sotto_profile_commit(e->p);
+        else
+            sotto_profile_rollback(e->p);
+    }
+    store_trouble(e, err);
+    tell_senders(e, o->name, SOTTO_RESULT_UNKNOWN, text);
+    sotto_changed_flush(e);
+}
+
+static void pump_one(struct sotto_engine *e, struct outgoing *o);
+
+static void list_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct outgoing *o = sotto_outgoing(e, p->name);
+    struct sotto_contact_record c;
+
+    if (o == NULL || a == NULL)
+        return;
+    o->in_flight = 0;
+    if (a->type != SOTTO_ANS_LISTS || a->u.lists.count != 1) {
+        later(e, o, 5000);
+        return;
+    }
+    o->need_list = false;
+    if (a->u.lists.since[0].unknown || a->u.lists.since[0].gone)
+        unknown_account(e, o, a->u.lists.since[0].gone);
+    else if (sotto_contact_get(e->p, o->name, &c) != SOTTO_OK || !c.has_list)
+        later(e, o, 5000); /* what came was not valid */
+    pump_one(e, o);
+}
+
+static void ask_list(struct sotto_engine *e, struct outgoing *o)
+{
+    o->in_flight = 1;
+    sotto_lists_fetch(e, o->name, list_came, NULL);
+}
+
+static void bundle_refused(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
+{
+    if (a->type == SOTTO_ANS_ERROR && (a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE ||
+                                       a->u.error.code == SOTTO_RELAY_UNKNOWN_ACCOUNT))
+        o->need_list = true; /* devices changed meanwhile, or it has no keys there yet */
+    later(e, o, a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms
+                                                                       : 2000);
+}
+
+/* A retry request has to go on a session that certainly works: the one just made. */
+static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list *list,
+                                 const struct sotto_device *d, struct sotto_session *s,
+                                 int64_t item)
+{
+    SOTTO_AUTO_BUF content = SOTTO_BUF(SOTTO_CONTENT_MAX);
+    struct work w = {0};
+    enum sotto_err err = sotto_item_get(e->p, item, take_item, &w);
+
+    if (err == SOTTO_OK && w.found && w.item.kind == SOTTO_CONTENT_RETRY &&
+        w.item.state == SOTTO_ITEM_WAITING &&
+        (err = sotto_seal_content(e, list, (struct sotto_bytes){w.content.p, w.content.n},
+                                  &content)) == SOTTO_OK &&
+        (err = sotto_seal_parcel(e, list, d, s, item, &content, 0)) == SOTTO_OK) {
+        w.item.state = SOTTO_ITEM_SEALED;
+        w.item.list_version = list->version;
+        w.item.content.n = 0;
+        err = sotto_item_update(e->p, &w.item);
+    }
+    work_free(&w);
+    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+}
+
+static void bundle_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct outgoing *o = sotto_outgoing(e, p->name);
+    const struct sotto_list *list;
+    const struct sotto_device *d;
+    struct sotto_session *s = NULL;
+    enum sotto_err err;
+
+    if (o == NULL || a == NULL)
+        return;
+    o->in_flight = 0;
+    if (a->type != SOTTO_ANS_BUNDLE) {
+        bundle_refused(e, o, a);
+        return;
+    }
+    if (sotto_list_of(e, o->name, &list) != SOTTO_OK ||
+        (d = sotto_list_find(list, p->device)) == NULL) {
+        pump_one(e, o);
+        return;
+    }
+    if ((err = sotto_seal_initiate(e, list, d, a, &s)) != SOTTO_OK) {
+        if (err == SOTTO_ERR_NOMEM || err == SOTTO_ERR_RANDOM) {
+            sotto_engine_trouble(e, err, sotto_err_text(err));
+            return;
+        }
+        sotto_log_peer("the pre-keys of a device are not valid: %s", sotto_err_text(err));
+        if (o->bad_count < SOTTO_DEVICES_MAX)
+            o->bad[o->bad_count++] = p->device;
+        pump_one(e, o);
+        return;
+    }
+    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        if ((err = sotto_session_save(e, o->name, p->device, s)) != SOTTO_OK ||
+            (err = seal_retry(e, list, d, s, p->item)) != SOTTO_OK)
+            sotto_profile_rollback(e->p);
+        else
+            err = sotto_profile_commit(e->p);
+    }
+    sotto_session_free(s);
+    store_trouble(e, err);
+    if (err == SOTTO_OK)
+        pump_one(e, o);
+}
+
+static void ask_bundle(struct sotto_engine *e, struct outgoing *o, uint64_t device, int64_t item)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_GET_BUNDLE};
+    struct pending *p;
+
+    memcpy(r.u.get_bundle.name, o->name, sizeof o->name);
+    r.u.get_bundle.device = device;
+    o->in_flight = 1;
+    if ((p = sotto_ask(e, &r, bundle_came, NULL)) == NULL)
+        return;
+    memcpy(p->name, o->name, sizeof p->name);
+    p->device = device;
+    p->item = item;
+}
+
+/* --- sealing --- */
+
+/* Which listed devices the item is for. */
+static size_t targets(const struct sotto_engine *e, const struct outgoing *o, const struct work *w,
+                      const struct sotto_list *list,
+                      const struct sotto_device *ret[SOTTO_DEVICES_MAX])
+{
+    bool own = strcmp(o->name, e->us.name) == 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct sotto_device *d = &list->devices[i];
+
+        if ((w->item.device != 0 && d->id != w->item.device) || (own && d->id == e->device) ||
+            among(d->id, o->bad, o->bad_count))
+            continue;
+        ret[n++] = d;
+    }
+    return n;
+}
+
+/* Envelopes for every target that has none; NOT_FOUND and *ret_missing: a bundle is needed first. */
+static enum sotto_err seal_for(struct sotto_engine *e, struct work *w, const struct sotto_list *list,
+                               const struct sotto_device *const *to, size_t count,
+                               uint64_t *ret_missing)
+{
+    SOTTO_AUTO_BUF content = SOTTO_BUF(SOTTO_CONTENT_MAX);
+    struct sotto_session *sessions[SOTTO_DEVICES_MAX] = {NULL};
+    bool own_session = w->item.kind == SOTTO_CONTENT_RETRY; /* bundle_came() seals these */
+    enum sotto_err err = SOTTO_OK;
+
+    for (size_t i = 0; err == SOTTO_OK && i < count; i++) {
+        if (parcel_of(w, to[i]->id) != NULL)
+            continue;
+        err = own_session ? SOTTO_ERR_NOT_FOUND
+                          : sotto_seal_session(e, list->account.name, to[i]->id, &sessions[i]);
+        if (err == SOTTO_ERR_NOT_FOUND)
+            *ret_missing = to[i]->id;
+    }
+    if (err == SOTTO_OK)
+        err = sotto_seal_content(e, list, (struct sotto_bytes){w->content.p, w->content.n},
+                                 &content);
+    if (err == SOTTO_OK && (err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        for (size_t i = 0; err == SOTTO_OK && i < count; i++)
+            if (sessions[i] != NULL)
+                err = sotto_seal_parcel(e, list, to[i], sessions[i], w->item.id, &content, 0);
+        for (size_t i = 0; err == SOTTO_OK && i < w->count; i++)
+            if (w->parcels[i].progress == SOTTO_PARCEL_IS_PENDING &&
+                sotto_list_find(list, w->parcels[i].device) == NULL)
+                err = sotto_parcel_set(e->p, w->item.id, w->parcels[i].device,
+                                       SOTTO_PARCEL_IS_GONE);
+        if (err == SOTTO_OK) {
+            w->item.state = SOTTO_ITEM_SEALED;
+            w->item.list_version = list->version;
+            w->item.content.n = 0;
+            err = sotto_item_update(e->p, &w->item);
+        }
+        if (err != SOTTO_OK)
+            sotto_profile_rollback(e->p);
+        else
+            err = sotto_profile_commit(e->p);
+    }
+    for (size_t i = 0; i < count; i++)
+        sotto_session_free(sessions[i]);
+    return err;
+}
+
+/* --- submitting --- */
+
+static void mailbox_full(struct sotto_engine *e, struct outgoing *o, const struct work *w)
+{
+    char text[128];
+
+    for (size_t i = 0; i < w->count; i++)
+        if (w->parcels[i].progress != SOTTO_PARCEL_IS_PENDING &&
+            w->parcels[i].progress != SOTTO_PARCEL_IS_GONE)
+            return; /* it did reach a device */
+    snprintf(text, sizeof text, "the mailbox of %s is full; the message is kept and tried again",
+             o->name);
+    tell_senders(e, o->name, SOTTO_RESULT_FULL, text);
+}
+
+static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, int64_t item,
+                                    uint64_t device, enum sotto_parcel_state state)
+{
+    enum sotto_err err = SOTTO_OK;
+
+    switch (state) {
+    case SOTTO_PARCEL_STORED:
+        err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
+        break;
+    case SOTTO_PARCEL_GONE:
+        err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
+        break;
+    default: /* full, quota, lane closed: the device waits, with a new lane */
+        if (o->held_count < SOTTO_DEVICES_MAX && !among(device, o->held, o->held_count))
+            o->held[o->held_count++] = device;
+        o->full_mono = sotto_mono_ms(e->env) + SOTTO_FULL_RETRY_MS;
+        (*lane_of(o, device))++;
+    }
+    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+}
+
+static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o, int64_t item,
+                                     const struct sotto_answer *a)
+{
+    struct work w = {0};
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    for (size_t i = 0; err == SOTTO_OK && i < a->u.submitted.count; i++)
+        err = parcel_result(e, o, item, a->u.submitted.results[i].device,
+                            a->u.submitted.results[i].state);
+    if (err == SOTTO_OK && (err = sotto_item_get(e->p, item, take_item, &w)) == SOTTO_OK &&
+        w.found)
+        err = settle(e, o, &w);
+    if (err == SOTTO_ERR_NOT_FOUND)
+        err = SOTTO_OK;
+    if (err != SOTTO_OK)
+        sotto_profile_rollback(e->p);
+    else
+        err = sotto_profile_commit(e->p);
+    if (err == SOTTO_OK && o->held_count > 0)
+        mailbox_full(e, o, &w);
+    work_free(&w);
+    return err;
+}
+
+static void submit_refused(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
+{
+    enum sotto_err err;
+
+    switch (a->u.error.code) {
+    case SOTTO_RELAY_LIST_CHANGED:
+        err = SOTTO_OK;
+        if (strcmp(o->name, e->us.name) == 0) {
+            for (size_t i = 0; i < a->u.error.list_count; i++)
+                sotto_account_list_changed(e, a->u.error.lists[i]);
+        } else {
+            err = sotto_lists_take(e, o->name, a->u.error.lists, a->u.error.list_count);
+        }
+        if (err != SOTTO_OK && err != SOTTO_ERR_FORK && err != SOTTO_ERR_NEW_IDENTITY)
+            later(e, o, 5000);
+        else if (a->u.error.list_count == 0)
+            o->need_list = true, later(e, o, 1000);
+        break;
+    case SOTTO_RELAY_UNKNOWN_ACCOUNT:
+    case SOTTO_RELAY_NAME_GONE:
+        unknown_account(e, o, a->u.error.code == SOTTO_RELAY_NAME_GONE);
+        break;
+    case SOTTO_RELAY_TOO_MANY:
+        later(e, o, a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 5000);
+        break;
+    case SOTTO_RELAY_UNAVAILABLE:
+        tell_senders(e, o->name, SOTTO_RESULT_UNREACHABLE,
+                     "the relay cannot store messages at present; the message is kept and tried "
+                     "again");
+        later(e, o, 10000);
+        break;
+    default:
+        sotto_log_local("the relay refused a message: %s", a->u.error.text);
+        tell_senders(e, o->name, SOTTO_RESULT_FAILED,
+                     "the relay refused the message; it is kept and tried again");
+        later(e, o, 30000);
+    }
+}
+
+static void submitted(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct outgoing *o = sotto_outgoing(e, p->name);
+
+    if (o == NULL || a == NULL)
+        return;
+    o->in_flight = 0;
+    if (a->type == SOTTO_ANS_SUBMITTED)
+        store_trouble(e, submit_results(e, o, p->item, a));
+    else if (a->type == SOTTO_ANS_ERROR)
+        submit_refused(e, o, a);
+    else
+        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
+    sotto_changed_flush(e);
+    pump_one(e, o);
+}
+
+/* Sends the parcels that may go; one request, in as many frames as it takes. false: none may. */
+static bool submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
+                   const struct sotto_list *list)
+{
+    enum { PART = 100 * 1024 };
+    struct sotto_contact_record c;
+    struct sotto_request *r = calloc(1, sizeof *r);
+    struct pending *p;
+    size_t part = 0, left = 0;
+
+    if (r == NULL)
+        return false;
+    r->type = SOTTO_REQ_SUBMIT;
+    memcpy(r->u.submit.to, o->name, sizeof o->name);
+    r->u.submit.list_version = list->version;
+    if (strcmp(o->name, e->us.name) != 0 && sotto_contact_get(e->p, o->name, &c) == SOTTO_OK &&
+        c.has_their_token) {
+        r->u.submit.has_token = true;
+        memcpy(r->u.submit.token, c.their_token, SOTTO_TOKEN);
+    }
+    for (size_t i = 0; i < w->count; i++)
+        left += w->parcels[i].progress == SOTTO_PARCEL_IS_PENDING &&
+                !among(w->parcels[i].device, o->held, o->held_count);
+    if (left == 0) {
+        free(r);
+        return false;
+    }
+    r->id = e->next_id + 1 != 0 ? e->next_id + 1 : 1; /* the number that sotto_ask() gives next */
+    for (size_t i = 0; i < w->count; i++) {
+        struct work_parcel *wp = &w->parcels[i];
+
+        if (wp->progress != SOTTO_PARCEL_IS_PENDING ||
+            among(wp->device, o->held, o->held_count))
+            continue;
+        if (part + wp->envelope.n > PART && r->u.submit.count > 0) {
+            r->u.submit.more = true;
+            if (sotto_request_encode(r, &e->out) != SOTTO_OK)
+                sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
+            r->u.submit.count = 0;
+            part = 0;
+        }
+        r->u.submit.parcels[r->u.submit.count++] = (struct sotto_parcel){
+            .device = wp->device,
+            .envelope = {wp->envelope.p, wp->envelope.n},
+            .lane = *lane_of(o, wp->device),
+        };
+        part += wp->envelope.n;
+    }
+    r->u.submit.more = false;
+    o->in_flight = 1;
+    if ((p = sotto_ask(e, r, submitted, NULL)) != NULL) {
+        memcpy(p->name, o->name, sizeof p->name);
+        p->item = w->item.id;
+    }
+    free(r);
+    return true;
+}
+
+/* --- the step --- */
+
+/* May anything be sent to this account at all? */
+static bool may_send(struct sotto_engine *e, struct outgoing *o)
+{
+    struct sotto_contact_record c;
+    char text[256];
+
+    if (strcmp(o->name, e->us.name) == 0)
+        return true;
+    if (sotto_contact_get(e->p, o->name, &c) != SOTTO_OK)
+        memset(&c, 0, sizeof c);
+    if (c.state == SOTTO_CONTACT_BLOCKED)
+        return false;
+    if (c.gone) {
+        unknown_account(e, o, true);
+        return false;
+    }
+    if (c.new_identity || c.forked) {
+        snprintf(text, sizeof text,
+                 c.forked ? "kept: the relay showed two different device lists of %s. Compare "
+                            "the safety number, then: sotto verify %s --accept"
+                          : "kept: %s has a new identity. Ask over another way whether that is "
+                            "right, then: sotto verify %s --accept",
+                 o->name, o->name);
+        tell_senders(e, o->name, SOTTO_RESULT_SECURITY, text);
+        return false;
+    }
+    if (!c.has_list || o->need_list) {
+        ask_list(e, o);
+        return false;
+    }
+    return true;
+}
+
+/* One item: true when the next one may be looked at (this one waits for its mailbox only). */
+static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w)
+{
+    const struct sotto_device *to[SOTTO_DEVICES_MAX];
+    const struct sotto_list *list;
+    uint64_t missing = 0;
+    size_t count;
+    enum sotto_err err;
+
+    if ((err = load_parcels(e, w)) != SOTTO_OK ||
+        (err = sotto_list_of(e, o->name, &list)) != SOTTO_OK) {
+        store_trouble(e, err);
+        return false;
+    }
+    count = targets(e, o, w, list, to);
+    if (count == 0 && w->count == 0) {
+        if (o->bad_count > 0) {
+            tell_senders(e, o->name, SOTTO_RESULT_SECURITY,
+                         "kept: the keys that the relay gives out for the recipient's devices "
+                         "are not valid. Ask the relay's operator");
+            later(e, o, 60000);
+            return false;
+        }
+        store_trouble(e, sotto_item_drop(e->p, w->item.id)); /* for a device that is no more */
+        return true;
+    }
+    if (w->item.state == SOTTO_ITEM_WAITING ||
+        (w->item.device == 0 && w->item.list_version != list->version)) {
+        err = seal_for(e, w, list, to, count, &missing);
+        if (err == SOTTO_ERR_NOT_FOUND) {
+            ask_bundle(e, o, missing, w->item.id);
+            return false;
+        }
+        if (err == SOTTO_OK)
+            err = load_parcels(e, w);
+        if (err != SOTTO_OK) {
+            sotto_engine_trouble(e, err, "a message could not be encrypted or kept");
+            return false;
+        }
+    }
+    if (submit(e, o, w, list))
+        return false;
+    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        if ((err = settle(e, o, w)) != SOTTO_OK)
+            sotto_profile_rollback(e->p);
+        else
+            err = sotto_profile_commit(e->p);
+    }
+    store_trouble(e, err);
+    sotto_changed_flush(e);
+    if (o->held_count > 0)
+        mailbox_full(e, o, w);
+    return err == SOTTO_OK;
+}
+
+static void pump_one(struct sotto_engine *e, struct outgoing *o)
+{
+    int64_t after = 0;
+    bool go = true;
+
+    if (e->phase != LINK_ONLINE || o->in_flight > 0 || o->retry_mono != 0 || !may_send(e, o))
+        return;
+    while (go) {
+        struct work *w = calloc(1, sizeof *w);
+        enum sotto_err err =
+            w == NULL ? SOTTO_ERR_NOMEM : sotto_item_open(e->p, o->name, after, 1, take_item, w);
+
+        go = err == SOTTO_OK && w->found;
+        if (go) {
+            after = w->item.id;
+            go = pump_item(e, o, w) && e->phase == LINK_ONLINE && o->in_flight == 0;
+        } else if (err != SOTTO_OK) {
+            store_trouble(e, err);
+        }
+        if (w != NULL)
+            work_free(w);
+        free(w);
+    }
+}
+
+static enum sotto_err note_account(void *ctx, const char *name)
+{
+    return sotto_outgoing(ctx, name) == NULL ? SOTTO_ERR_NOMEM : SOTTO_OK;
+}
+
+void sotto_outbox_pump(struct sotto_engine *e)
+{
+    enum sotto_err err;
+
+    if (e->phase != LINK_ONLINE || e->pumping)
+        return;
+    e->pumping = true;
+    err = sotto_item_accounts(e->p, note_account, e);
+    store_trouble(e, err);
+    for (struct outgoing *o = e->outgoing; err == SOTTO_OK && o != NULL; o = o->next)
+        pump_one(e, o);
+    e->pumping = false;
+}
