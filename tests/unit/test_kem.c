@@ -494,6 +494,21 @@ static struct {
     bool ok;
 } job;
 
+/* memmem() for 16 bytes; the sanitizers would object to looking at what is nobody's variable. */
+__attribute__((no_sanitize("address", "thread"))) static bool holds(const uint8_t *mem, size_t len,
+                                                                    const uint8_t *what)
+{
+    for (size_t i = 0; i + 16 <= len; i++) {
+        size_t same = 0;
+
+        while (same < 16 && mem[i + same] == what[same])
+            same++;
+        if (same == 16)
+            return true;
+    }
+    return false;
+}
+
 static void *use_keys(void *arg)
 {
     struct sotto_env_fixed f;
@@ -515,7 +530,7 @@ static void *use_keys(void *arg)
 static void nothing_secret_stays_on_the_stack(void **state)
 {
     uint8_t *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const void *found[5];
+    bool found[5];
     pthread_attr_t attr;
     pthread_t t;
 
@@ -527,19 +542,19 @@ static void nothing_secret_stays_on_the_stack(void **state)
     assert_int_equal(pthread_create(&t, &attr, use_keys, NULL), 0);
     while (sem_wait(&job.done) != 0)
         ;
-    found[0] = memmem(stack, STACK, env_seed, 16); /* in use_keys() itself: the search works */
-    found[1] = memmem(stack, STACK, job.seed.b, 16);
-    found[2] = memmem(stack, STACK, job.seed.b + 32, 16);
-    found[3] = memmem(stack, STACK, job.priv.b, 16);
-    found[4] = memmem(stack, STACK, job.k.b, 16);
+    found[0] = holds(stack, STACK, env_seed); /* in use_keys() itself: the search works */
+    found[1] = holds(stack, STACK, job.seed.b);
+    found[2] = holds(stack, STACK, job.seed.b + 32);
+    found[3] = holds(stack, STACK, job.priv.b);
+    found[4] = holds(stack, STACK, job.k.b);
     sem_post(&job.looked);
     assert_int_equal(pthread_join(t, NULL), 0);
     pthread_attr_destroy(&attr);
     munmap(stack, STACK);
     assert_true(job.ok);
-    assert_non_null(found[0]);
+    assert_true(found[0]);
     for (int i = 1; i < 5; i++)
-        assert_null(found[i]);
+        assert_false(found[i]);
 }
 
 int main(void)
