@@ -25,6 +25,7 @@ CLEAN = {
     "src/store/s.c": SPDX + '#include <sqlcipher/sqlite3.h>\n#include "wire/w.h"\n'
                             'char *q = "SELECT a FROM b";\n',
     "src/relay/r.h": SPDX,
+    "src/relay/long.c": SPDX + "int f(void)\n{\n" + "    f();\n" * 79 + "}\n",
     "src/client/c.h": SPDX,
     "src/run/x.h": SPDX,
     "include/sotto/sotto.h": SPDX,
@@ -48,6 +49,7 @@ PLANTS = [
     ("src/client/c.c", SPDX + '#include "relay.pb-c.h"\n', "library"),
     ("src/relay/r.c", SPDX + 'char *q = "DELETE FROM boxes";\n', "SQL"),
     ("src/relay/r.c", SPDX + 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "does not print"),
+    ("src/relay/r.c", SPDX + "int f(void)\n{\n" + "    f();\n" * 80 + "}\n", "80 lines"),
     ("src/relay/r.c", "int x;\n", "licence"),
     ("tests/unit/test_b.c", SPDX, "that the build knows"),
     ("tests/e2e/test_x.py", "# SPDX-License-Identifier: Apache-2.0\n", "can be executed"),

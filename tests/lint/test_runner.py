@@ -31,9 +31,9 @@ CASES = [
     ("two plans", "echo 1..1; echo ok 1 - a; echo 1..1; echo ok 1 - b", 9, (2, 0, 0)),
     ("silent", "true", 9, (0, 1, 0)),
     ("gives up", "echo ok 1 - a; echo 'Bail out! no disk'", 9, (1, 1, 0)),
-    ("hangs", "echo ok 1 - a; exec sleep 60", 1, (1, 1, 0)),
-    ("leaves a process", "sleep 60 & echo ok 1 - a", 9, (1, 1, 0)),
-    ("leaves a daemon", "setsid sleep 60 & echo ok 1 - a", 9, (1, 1, 0)),
+    ("hangs", "echo ok 1 - a; exec tail -f /dev/null", 1, (1, 1, 0)),
+    ("leaves a process", "tail -f /dev/null & echo ok 1 - a", 9, (1, 1, 0)),
+    ("leaves a daemon", "setsid tail -f /dev/null & echo ok 1 - a", 9, (1, 1, 0)),
     ("sanitizer", 'echo x >"${ASAN_OPTIONS%%:*}.1" 2>/dev/null; '
      'echo race >"$(dirname "$HOME")/sanitizer-report.7"; echo ok 1 - a', 9, (1, 1, 0)),
     ("own folder", 'test -d "$TMPDIR" && test -d "$HOME" && echo ok 1 - a', 9, (1, 0, 0)),

@@ -128,6 +128,19 @@ def check_silent():
                 yield f"{path}:{number}: {line.strip()}"
 
 
+def check_function_length():
+    """No function is longer than 80 lines"""
+    for path in tap.files(".c", under=PRODUCT + ("tests", "bench")):
+        start = 0
+        for number, line in enumerate(tap.read(path).splitlines(), 1):
+            if line == "{":
+                start = number
+            elif line == "}" and start:
+                if number - start > 80:
+                    yield f"{path}:{start}: {number - start} lines"
+                start = 0
+
+
 def check_licence_lines():
     """Every source names its licence in the first three lines"""
     endings = (".c", ".h", ".py", ".sh", ".proto", ".bash", "meson.build")
