@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Core, store, loop and TLS of a relay put together. All that arrives in one turn of the loop is
+ * one transaction: it is committed just before the loop sleeps, and then the answers leave.
+ */
+#include "run/relay.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/conn.h"
+#include "run/relay_open.h"
+#include "wire/invite.h"
+
+#define WHY          1024
+#define CERT_LOOK_MS (24 * 3600 * 1000ull) /* renews one of our own in time */
+#define SPARE_FILES  64                    /* descriptors that are not connections */
+
+static const struct sotto_listen_limits limits = {
+    .handshake_ms = 10 * 1000,
+    .idle_ms = 15 * 60 * 1000, /* the core speaks first; this is for what it cannot see */
+    .write_stall_ms = 60 * 1000,
+};
+
+struct server;
+struct link {
+    struct server *s;
+    struct link *next, *prev;
+    struct sotto_conn *net;
+    struct sotto_relay_conn *core; /* NULL until TLS is up */
+};
+
+struct server {
+    const struct sotto_relay_options *o;
+    struct sotto_relay_parts parts;
+    struct sotto_relay_config config;
+    struct sotto_relay *relay;
+    struct sotto_loop *loop;
+    struct sotto_tls *tls;
+    struct sotto_listener *listeners[SOTTO_RELAY_LISTEN_MAX];
+    struct sotto_relay_address bound[SOTTO_RELAY_LISTEN_MAX];
+    size_t listener_count;
+    struct sotto_timer *timer, *cert_timer;
+    struct sotto_idle *idle;
+    struct sotto_signal *term, *intr, *hup;
+    struct link *links;
+    size_t link_count, link_max;
+    bool stopping;
+};
+
+/* --- connections --- */
+
+static void link_free(struct link *l)
+{
+    struct server *s = l->s;
+
+    if (l->prev != NULL)
+        l->prev->next = l->next;
+    else
+        s->links = l->next;
+    if (l->next != NULL)
+        l->next->prev = l->prev;
+    s->link_count--;
+    if (l->core != NULL)
+        sotto_relay_closed(l->core);
+    free(l);
+}
+
+static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
+{
+    struct server *s = ctx;
+    struct link *l;
+
+    if (s->link_count >= s->link_max) {
+        sotto_log_peer("%s was turned away: %zu connections are open (max_connections)", address,
+                       s->link_count);
+        return NULL;
+    }
+    if ((l = calloc(1, sizeof *l)) == NULL)
+        return NULL;
+    l->s = s;
+    l->net = c;
+    l->next = s->links;
+    if (l->next != NULL)
+        l->next->prev = l;
+    s->links = l;
+    s->link_count++;
+    return l;
+}
+
+static void up(void *ctx, struct sotto_conn *c, const struct sotto_tls_info *info)
+{
+    struct link *l = ctx;
+    struct sotto_relay_peer peer = {.has_pin = info->has_peer_pin};
+
+    memcpy(peer.exporter, info->exporter, sizeof peer.exporter);
+    memcpy(peer.pin, info->peer_pin, sizeof peer.pin);
+    snprintf(peer.address, sizeof peer.address, "%s", info->address);
+    if (sotto_relay_open(l->s->relay, &peer, l, &l->core) != 0) {
+        sotto_log_local("a connection was refused: out of memory");
+        l->core = NULL;
+        link_free(l);
+        sotto_conn_free(c);
+    }
+    sotto_wipe(&peer, sizeof peer);
+}
+
+static void frame(void *ctx, struct sotto_conn *c, const uint8_t *body, size_t len)
+{
+    struct link *l = ctx;
+
+    sotto_relay_frame(l->core, body, len);
+    sotto_relay_sent(l->core, sotto_conn_pending(c));
+    if (!sotto_relay_wants_input(l->core))
+        sotto_conn_read(c, false);
+}
+
+static void writable(void *ctx, struct sotto_conn *c)
+{
+    struct link *l = ctx;
+
+    sotto_relay_sent(l->core, sotto_conn_pending(c));
+}
+
+static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char *detail,
+                 const struct sotto_tls_info *info)
+{
+    struct link *l = ctx;
+
+    if (l->core == NULL)
+        sotto_log_peer("%s", detail);
+    else
+        sotto_log_debug("%s", detail);
+    link_free(l);
+    sotto_conn_free(c);
+}
+
+/* --- the turn --- */
+
+static void flush(struct link *l)
+{
+    struct sotto_buf *out = sotto_relay_output(l->core);
+    bool ending = sotto_relay_ending(l->core);
+
+    if (out->n > 0 && sotto_conn_write(l->net, out->p, out->n) != 0) {
+        sotto_log_local("a connection was ended: its output could not be queued");
+        sotto_conn_free(l->net);
+        link_free(l);
+        return;
+    }
+    if (out->room > 64 * 1024)
+        sotto_buf_free(out);
+    else
+        out->n = 0;
+    if (ending) {
+        sotto_conn_finish(l->net);
+        link_free(l);
+        return;
+    }
+    sotto_relay_sent(l->core, sotto_conn_pending(l->net));
+    sotto_conn_read(l->net, sotto_relay_wants_input(l->core));
+}
+
+/* The store is in a state that nobody knows, so nothing more may be promised. What was acknowledged
+ * is on disk, and the next start finds it. */
+static void die(void)
+{
+    sotto_log_local("the disk failed while storing; ending at once, so that nothing is promised "
+                    "that is not kept. Look at the disk (dmesg), then start again");
+    _exit(1);
+}
+
+static void set_timer(struct server *s)
+{
+    uint64_t now = sotto_mono_ms(sotto_env_system()), at = sotto_relay_deadline(s->relay);
+
+    sotto_timer_start(s->timer, at > now ? at - now : 0);
+}
+
+static void turn(void *ctx)
+{
+    struct server *s = ctx;
+    struct sotto_relay_conn *c;
+
+    do {
+        if (sotto_relay_turn(s->relay) != 0)
+            die();
+        while ((c = sotto_relay_next(s->relay)) != NULL)
+            flush(sotto_relay_ctx(c));
+    } while (sotto_relay_deadline(s->relay) == 0);
+    if (!s->stopping)
+        set_timer(s);
+}
+
+static void tick(void *ctx)
+{
+    struct server *s = ctx;
+
+    sotto_relay_tick(s->relay);
+}
+
+/* --- certificate --- */
+
+static enum sotto_err cert_use(struct server *s, char *why, size_t room)
+{
+    struct sotto_relay_config config = s->o->relay;
+    struct sotto_tls *tls = NULL;
+    enum sotto_err e;
+
+    config.pin_count = 1;
+    sotto_cert_pin(s->parts.cert, config.pins[0]);
+    if ((e = sotto_tls_server(s->parts.cert, config.client_certificates, &tls)) != 0) {
+        snprintf(why, room, "TLS does not take the certificate: %s", sotto_err_text(e));
+        return e;
+    }
+    if (s->relay != NULL && (e = sotto_relay_reconfigure(s->relay, &config)) != 0) {
+        snprintf(why, room, "%s", sotto_err_text(e));
+        sotto_tls_free(tls);
+        return e;
+    }
+    s->config = config;
+    sotto_tls_free(s->tls);
+    s->tls = tls;
+    for (size_t i = 0; i < s->listener_count; i++)
+        sotto_listener_set_tls(s->listeners[i], tls);
+    return SOTTO_OK;
+}
+
+/* The old one stays in use when the new one is not right. */
+static void cert_reload(struct server *s)
+{
+    char why[WHY] = "";
+    struct sotto_cert *fresh, *old = s->parts.cert;
+
+    if (sotto_relay_cert_load(&s->parts.folder, s->o, &fresh, why, sizeof why) != 0) {
+        sotto_log_local("the certificate was not reloaded: %s", why);
+        return;
+    }
+    s->parts.cert = fresh;
+    if (cert_use(s, why, sizeof why) != 0) {
+        sotto_log_local("the certificate was not reloaded: %s", why);
+        s->parts.cert = old;
+        old = fresh;
+    }
+    sotto_cert_free(old);
+}
+
+static void on_hup(void *ctx)
+{
+    struct server *s = ctx;
+    char pin[SOTTO_PIN_TEXT];
+
+    cert_reload(s);
+    sotto_pin_print(s->config.pins[0], pin);
+    sotto_log_info("new connections get the certificate with the pin %s", pin);
+}
+
+static void on_cert_timer(void *ctx)
+{
+    struct server *s = ctx;
+
+    cert_reload(s);
+    sotto_timer_start(s->cert_timer, CERT_LOOK_MS);
+}
+
+/* --- stop --- */
+
+static void on_stop(void *ctx)
+{
+    struct server *s = ctx;
+
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    sotto_log_info("stopping: telling %zu connections", s->link_count);
+    for (size_t i = 0; i < s->listener_count; i++)
+        sotto_listener_free(s->listeners[i]);
+    s->listener_count = 0;
+    turn(s);
+    sotto_relay_shutdown(s->relay);
+    turn(s);
+    while (s->links != NULL) { /* TLS was not up yet */
+        sotto_conn_free(s->links->net);
+        link_free(s->links);
+    }
+    sotto_loop_stop(s->loop);
+}
+
+/* --- start --- */
+
+static bool is_wildcard(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+/* How good an address is for being reached by others: 0 not at all. */
+static int address_rank(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET) {
+        uint32_t v = ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr);
+
+        if (v >> 24 == 127 || v >> 16 == 0xa9fe)
+            return 0;
+        if (v >> 24 == 10 || v >> 20 == 0xac1 || v >> 16 == 0xc0a8)
+            return 2;
+        return 4;
+    }
+    if (a->sa_family == AF_INET6) {
+        const struct in6_addr *v = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+
+        if (IN6_IS_ADDR_LOOPBACK(v) || IN6_IS_ADDR_LINKLOCAL(v))
+            return 0;
+        return (v->s6_addr[0] & 0xfe) == 0xfc ? 1 : 3;
+    }
+    return 0;
+}
+
+/* "Everywhere" is nothing that an invite could say: the machine's own most public address of that
+ * family. */
+static void concrete_host(const char *wildcard, char ret[256])
+{
+    int family = strchr(wildcard, ':') != NULL ? AF_INET6 : AF_INET, best = 0;
+    struct ifaddrs *all = NULL;
+
+    snprintf(ret, 256, "%s", family == AF_INET6 ? "::1" : "127.0.0.1");
+    if (getifaddrs(&all) != 0)
+        return;
+    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+        char text[256];
+        int rank;
+
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family || !(i->ifa_flags & IFF_UP))
+            continue;
+        rank = address_rank(i->ifa_addr);
+        if (rank > best && getnameinfo(i->ifa_addr,
+                                       family == AF_INET ? sizeof(struct sockaddr_in)
+                                                         : sizeof(struct sockaddr_in6),
+                                       text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0) {
+            best = rank;
+            snprintf(ret, 256, "%s", text);
+        }
+    }
+    freeifaddrs(all);
+}
+
+static enum sotto_err note_address(struct server *s)
+{
+    struct sotto_relay_address a = s->bound[0];
+    char text[SOTTO_RELAY_ADDRESS_TEXT];
+
+    if (s->o->has_public) {
+        a = s->o->public_address;
+        if (a.port == 0)
+            a.port = s->bound[0].port;
+    } else if (is_wildcard(a.host)) {
+        concrete_host(s->bound[0].host, a.host);
+    }
+    sotto_relay_address_print(&a, text);
+    sotto_log_info("invites name %s%s", text,
+                   s->o->has_public ? "" : " (another: --public HOST[:PORT])");
+    return sotto_rs_address_put(s->parts.store, text);
+}
+
+static enum sotto_err listen_on(struct server *s, const struct sotto_relay_address *a, char *why,
+                                size_t room)
+{
+    static const struct sotto_listener_ops ops = {
+        .conn = {.up = up, .frame = frame, .writable = writable, .down = down},
+        .accepted = accepted,
+    };
+    size_t i = s->listener_count;
+    enum sotto_err e = sotto_listen(s->loop, a->host, a->port, s->tls, &limits, &ops, s,
+                                    &s->listeners[i], &s->bound[i].port, why, room);
+
+    if (e != 0)
+        return e;
+    memcpy(s->bound[i].host, a->host, sizeof s->bound[i].host);
+    s->listener_count++;
+    return SOTTO_OK;
+}
+
+/* Without --listen: everywhere, as people expect of a server. A machine without IPv6 is none. */
+static enum sotto_err listen_everywhere(struct server *s, char *why, size_t room)
+{
+    static const struct sotto_relay_address v4 = {.host = "0.0.0.0", .port = SOTTO_DEFAULT_PORT};
+    static const struct sotto_relay_address v6 = {.host = "::", .port = SOTTO_DEFAULT_PORT};
+    enum sotto_err e = listen_on(s, &v4, why, room);
+
+    if (e != 0)
+        return e;
+    e = listen_on(s, &v6, why, room);
+    return e == SOTTO_ERR_UNREACHABLE || e == SOTTO_ERR_IO ? SOTTO_OK : e;
+}
+
+static enum sotto_err listen_all(struct server *s, char *why, size_t room)
+{
+    enum sotto_err e = SOTTO_OK;
+
+    if (sotto_relay_folder_privilege(&s->parts.folder, true) != 0) {
+        snprintf(why, room, "the rights to bind were lost");
+        return SOTTO_ERR_DENIED;
+    }
+    if (s->o->listen_count == 0)
+        e = listen_everywhere(s, why, room);
+    for (size_t i = 0; e == 0 && i < s->o->listen_count; i++)
+        e = listen_on(s, &s->o->listen[i], why, room);
+    if (e == 0 && (e = sotto_relay_folder_drop(&s->parts.folder)) != 0)
+        snprintf(why, room, "the rights of root could not be given up");
+    return e;
+}
+
+static bool make_watchers(struct server *s)
+{
+    return (s->timer = sotto_timer_new(s->loop, tick, s)) != NULL &&
+           (s->cert_timer = sotto_timer_new(s->loop, on_cert_timer, s)) != NULL &&
+           (s->idle = sotto_before_sleep(s->loop, turn, s)) != NULL &&
+           (s->term = sotto_signal_new(s->loop, SIGTERM, on_stop, s)) != NULL &&
+           (s->intr = sotto_signal_new(s->loop, SIGINT, on_stop, s)) != NULL &&
+           (s->hup = sotto_signal_new(s->loop, SIGHUP, on_hup, s)) != NULL;
+}
+
+/* As many connections as were asked for, as far as the system lets one process have them. */
+static void set_limits(struct server *s)
+{
+    struct rlimit r;
+    size_t most;
+
+    s->link_max = s->o->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+    most = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : SPARE_FILES;
+    if (r.rlim_cur != RLIM_INFINITY && s->link_max > most) {
+        sotto_log_local("max_connections is %zu and not %u: a process may open %llu files here "
+                        "(ulimit -n, LimitNOFILE=)",
+                        most, s->o->max_connections, (unsigned long long)r.rlim_cur);
+        s->link_max = most;
+    }
+}
+
+static enum sotto_err start(struct server *s, char *why, size_t room)
+{
+    enum sotto_err e = sotto_relay_parts_open(&s->parts, s->o, true, true, why, room);
+
+    if (e != 0 || (e = cert_use(s, why, room)) != 0)
+        return e;
+    set_limits(s);
+    if ((s->loop = sotto_loop_new()) == NULL || !make_watchers(s)) {
+        snprintf(why, room, "the event loop does not start: out of memory or file descriptors");
+        return SOTTO_ERR_NOMEM;
+    }
+    if ((e = sotto_relay_new(sotto_env_system(), s->parts.store, &s->config, &s->relay)) != 0) {
+        snprintf(why, room, "the store in %s cannot be used: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+        return e;
+    }
+    if ((e = listen_all(s, why, room)) != 0)
+        return e;
+    if ((e = note_address(s)) != 0)
+        snprintf(why, room, "the store in %s cannot be written: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+    return e;
+}
+
+static void stop(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        sotto_listener_free(s->listeners[i]);
+    while (s->links != NULL) {
+        sotto_conn_free(s->links->net);
+        link_free(s->links);
+    }
+    sotto_relay_free(s->relay);
+    sotto_relay_parts_close(&s->parts);
+    sotto_timer_free(s->timer);
+    sotto_timer_free(s->cert_timer);
+    sotto_idle_free(s->idle);
+    sotto_signal_free(s->term);
+    sotto_signal_free(s->intr);
+    sotto_signal_free(s->hup);
+    sotto_tls_free(s->tls);
+    sotto_loop_free(s->loop); /* goodbyes that are still on their way: two seconds at most */
+}
+
+/* First thing on stdout, for whoever started us. */
+static void say_ready(const struct server *s)
+{
+    char address[SOTTO_RELAY_ADDRESS_TEXT], pin[SOTTO_PIN_TEXT];
+
+    sotto_pin_print(s->config.pins[0], pin);
+    for (size_t i = 0; i < s->listener_count; i++) {
+        sotto_relay_address_print(&s->bound[i], address);
+        printf("sottod ready %s pin %s\n", address, pin);
+        if (fflush(stdout) != 0)
+            sotto_log_local("the ready line could not be written to stdout");
+    }
+}
+
+int sotto_relay_run(const struct sotto_relay_options *o)
+{
+    struct server *s = calloc(1, sizeof *s);
+    char why[WHY] = "out of memory";
+    int code = 1;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (s == NULL || (s->o = o, start(s, why, sizeof why)) != 0) {
+        fprintf(stderr, "sottod: %s\n", why);
+    } else {
+        say_ready(s);
+        set_timer(s);
+        sotto_timer_start(s->cert_timer, CERT_LOOK_MS);
+        sotto_loop_run(s->loop);
+        code = 0;
+    }
+    if (s != NULL)
+        stop(s);
+    if (code == 0)
+        sotto_log_info("stopped; everything is stored");
+    free(s);
+    return code;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_RUN_RELAY_OPEN_H
+#define SOTTO_RUN_RELAY_OPEN_H
+
+#include "run/relay_folder.h"
+
+/* What a relay and its operator's commands open first: folder, certificate, store. */
+struct sotto_relay_parts {
+    struct sotto_relay_folder folder;
+    struct sotto_cert *cert;
+    struct sotto_relay_store *store;
+};
+
+/* host: for the certificate, if it has to be made. create: make what is missing. why gets one line
+ * on any error; nothing is left open then. */
+enum sotto_err sotto_relay_parts_open(struct sotto_relay_parts *p,
+                                      const struct sotto_relay_options *o, bool create, bool lock,
+                                      char *why, size_t room);
+void sotto_relay_parts_close(struct sotto_relay_parts *p);
+enum sotto_err sotto_relay_cert_load(const struct sotto_relay_folder *f,
+                                     const struct sotto_relay_options *o, struct sotto_cert **ret,
+                                     char *why, size_t room);
+
+#endif

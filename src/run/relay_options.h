@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_RUN_RELAY_OPTIONS_H
+#define SOTTO_RUN_RELAY_OPTIONS_H
+
+#include "relay/relay.h"
+
+/*
+ * The settings of a relay. Flags and the config file have the same names: `--quota-messages 500` on
+ * the command line, `quota_messages = 500` in the file.
+ */
+#define SOTTO_RELAY_LISTEN_MAX 16
+struct sotto_relay_address {
+    char host[256];
+    uint16_t port; /* 0: a free one (listen), the one that is bound (public) */
+};
+struct sotto_relay_options {
+    char data[1024];
+    size_t listen_count; /* 0: everywhere, port 12345 */
+    struct sotto_relay_address listen[SOTTO_RELAY_LISTEN_MAX];
+    bool has_public;
+    struct sotto_relay_address public_address; /* what invites say */
+    char user[64];                             /* "": stay who we are */
+    uint32_t max_connections;
+    struct sotto_relay_config relay; /* without the pins */
+};
+#define SOTTO_RELAY_MAX_CONNECTIONS 10000
+
+/* The defaults, data folder included. NOT_FOUND: no home folder; then data is "". */
+enum sotto_err sotto_relay_options_init(struct sotto_relay_options *o);
+/* name: with '_' or '-'. NOT_FOUND: no such setting; MALFORMED: not a value for it. why gets one
+ * line without place ("quota_messages has to be a number from 1 to 1000000, not \"x\""). */
+enum sotto_err sotto_relay_options_set(struct sotto_relay_options *o, const char *name,
+                                       const char *value, char *why, size_t room);
+/* "name = value" lines; '#' begins a comment. The first mistake ends it: MALFORMED, with FILE:LINE
+ * in why; IO, NOT_FOUND: it cannot be read. o may have been changed then. */
+enum sotto_err sotto_relay_options_read(struct sotto_relay_options *o, const char *path, char *why,
+                                        size_t room);
+/* "7d", "12h", "30m", "2w" in milliseconds. MALFORMED: not one, or 0, or above ten years. */
+enum sotto_err sotto_relay_duration_parse(const char *text, uint64_t *ret_ms);
+/* Digits only. MALFORMED, also outside min and max. */
+enum sotto_err sotto_relay_number_parse(const char *text, uint64_t min, uint64_t max,
+                                        uint64_t *ret);
+/* "HOST:PORT", an IPv6 host in brackets. */
+#define SOTTO_RELAY_ADDRESS_TEXT 272
+void sotto_relay_address_print(const struct sotto_relay_address *a,
+                               char ret[SOTTO_RELAY_ADDRESS_TEXT]);
+
+#endif
