@@ -342,10 +342,7 @@ enum sotto_err sotto_session_decrypt(const struct sotto_env *env, struct sotto_s
         sotto_wipe(ret, n);
         return e;
     }
-    if (!s->confirmed) {
-        s->confirmed = true;
-        sotto_wipe(s->handshake, sizeof s->handshake);
-    }
+    s->confirmed = true;
     *ret_len = n;
     return SOTTO_OK;
 }

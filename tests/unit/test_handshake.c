@@ -75,25 +75,29 @@ static size_t party(uint8_t *p, const struct person *who, uint32_t generation)
 }
 
 /* The derivation once more, written out from the document and with Bob's private keys. */
-static void derivation_is_the_documented_one(void **state)
+static void check_derivation(bool one_time)
 {
     static const uint8_t zero[32] = {0};
     uint8_t ad[4096], with_ek[4096 + 1600], ikm[32 * 6], hash[32], info[14 + 32] = "sotto/1 PQXDH";
     struct sotto_handshake_header h;
     struct sotto_handshake got;
     struct sotto_secret32 k, sk;
-    size_t n = 0;
+    size_t n = 0, ikm_len = 128;
 
-    assert_int_equal(initiate(true, &h, &got), 0);
+    assert_int_equal(initiate(one_time, &h, &got), 0);
     ad[n++] = 1;
     ad[n++] = 1;
     n += party(ad + n, &alice, 1);
     n += party(ad + n, &bob, 1);
     ad[n++] = 1;
     sotto_sha256(bob.signed_prekey.bytes, SOTTO_PREKEY_BYTES - 64, ad + n);
-    ad[n += 32] = 2;
-    sotto_sha256(bob.one_time.bytes, SOTTO_PREKEY_BYTES - 64, ad + ++n);
-    memcpy(ad + (n += 32), h.ct, sizeof h.ct);
+    ad[n += 32] = one_time ? 2 : 0;
+    n++;
+    if (one_time) {
+        sotto_sha256(bob.one_time.bytes, SOTTO_PREKEY_BYTES - 64, ad + n);
+        n += 32;
+    }
+    memcpy(ad + n, h.ct, sizeof h.ct);
     memcpy(ad + (n += sizeof h.ct), h.ek, 32);
     n += 32;
     sotto_sha256(ad, n, hash);
@@ -112,18 +116,27 @@ static void derivation_is_the_documented_one(void **state)
     memcpy(ikm + 64, k.b, 32);
     assert_int_equal(sotto_dh(&bob.signed_private.dh, h.ek, &k), 0);
     memcpy(ikm + 96, k.b, 32);
-    assert_int_equal(sotto_dh(&bob.one_time_private.dh, h.ek, &k), 0);
-    memcpy(ikm + 128, k.b, 32);
-    sotto_kem_decaps(&bob.one_time_private.kem, h.ct, &k);
-    memcpy(ikm + 160, k.b, 32);
+    if (one_time) {
+        assert_int_equal(sotto_dh(&bob.one_time_private.dh, h.ek, &k), 0);
+        memcpy(ikm + 128, k.b, 32);
+        ikm_len += 32;
+    }
+    sotto_kem_decaps(one_time ? &bob.one_time_private.kem : &bob.signed_private.kem, h.ct, &k);
+    memcpy(ikm + ikm_len, k.b, 32);
     memcpy(info + 14, got.ad_hash, 32);
-    sotto_hkdf_sha256(zero, 32, ikm, sizeof ikm, info, sizeof info, sk.b, 32);
+    sotto_hkdf_sha256(zero, 32, ikm, ikm_len + 32, info, sizeof info, sk.b, 32);
     sotto_hkdf_sha256_expand(&sk, "sotto/1 root", 13, k.b, 32);
     assert_memory_equal(got.root.b, k.b, 32);
     sotto_hkdf_sha256_expand(&sk, "sotto/1 ephemeral\0\1", 19, k.b, 32);
     assert_memory_equal(got.from_initiator.b, k.b, 32);
     sotto_hkdf_sha256_expand(&sk, "sotto/1 ephemeral\0\2", 19, k.b, 32);
     assert_memory_equal(got.from_responder.b, k.b, 32);
+}
+
+static void derivation_is_the_documented_one(void **state)
+{
+    check_derivation(true);
+    check_derivation(false);
 }
 
 static void expect_other(const struct sotto_handshake *a, const struct person *us,

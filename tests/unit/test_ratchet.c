@@ -241,6 +241,32 @@ static void oldest_keys_go_first(void **state)
     assert_int_equal(in(&b, &w[994]), SOTTO_ERR_REPLAY);
 }
 
+/* One message that leaves two gaps, together beyond the limit: the newer chain's is kept whole. */
+static void two_gaps_at_once(void **state)
+{
+    struct wire m;
+
+    for (int i = 0; i < 900; i++)
+        w[i] = out(&a);
+    turn(&a, &b); /* passes over 0..899 */
+    assert_int_equal(b.skipped_count, 900);
+    for (int i = 900; i < 1700; i++)
+        w[i] = out(&a);
+    turn(&b, &a);
+    for (int i = 0; i < 600; i++)
+        w[1700 + i] = out(&a);
+    m = out(&a); /* open at once: 800 of the old chain, 600 of the new one */
+    assert_int_equal(in(&b, &m), 0);
+    assert_int_equal(b.skipped_count, SOTTO_SKIPPED_MAX);
+    for (int i = 0; i < 600; i++)
+        assert_int_equal(in(&b, &w[1700 + i]), 0);
+    for (int i = 1300; i < 1700; i++)
+        assert_int_equal(in(&b, &w[i]), 0);
+    for (int i = 0; i < 1300; i++)
+        assert_int_equal(in(&b, &w[i]), SOTTO_ERR_TOO_FAR);
+    assert_int_equal(b.skipped_count, 0);
+}
+
 static void duplicates_are_known_for_three_chains(void **state)
 {
     struct wire m[6], never;
@@ -274,12 +300,14 @@ static void low_order_ratchet_key(void **state)
 
 static void unknown_key_out_of_turn(void **state)
 {
+    struct sotto_receiving step = {0};
     struct wire m;
 
     turn(&a, &b);
     m = out(&a);
     m.pub[0] ^= 1;
-    assert_int_equal(in(&b, &m), SOTTO_ERR_BAD_TAG); /* b has not answered: no new key can come */
+    /* b has not answered, so no new key can come: refused before anything is computed */
+    assert_int_equal(sotto_ratchet_receive(&b, m.pub, m.pn, m.n, &step), SOTTO_ERR_BAD_TAG);
     turn(&b, &a);
     assert_int_equal(in(&b, &m), SOTTO_ERR_BAD_TAG); /* by the cipher */
     m = out(&a);
@@ -559,6 +587,7 @@ int main(void)
         TEST(jump_up_to_the_limit_and_beyond),
         TEST(jump_over_the_end_of_a_chain),
         TEST(oldest_keys_go_first),
+        TEST(two_gaps_at_once),
         TEST(duplicates_are_known_for_three_chains),
         TEST(low_order_ratchet_key),
         TEST(unknown_key_out_of_turn),

@@ -94,6 +94,22 @@ static void safety_number_names_relay_name_and_key(void **state)
     }
 }
 
+/* Computed apart from this code: libsodium's Argon2id and base32 of another language. */
+static void link_code_known_answer(void **state)
+{
+    struct sotto_account account = {.name = "alice"};
+    uint8_t entry[SOTTO_ENTRY_BYTES];
+    char code[SOTTO_LINK_CODE + 1];
+
+    memset(account.relay_id, 0x11, 32);
+    for (int i = 0; i < 32; i++)
+        account.key[i] = (uint8_t)i;
+    for (int i = 0; i < SOTTO_ENTRY_BYTES; i++)
+        entry[i] = (uint8_t)(7 * i);
+    assert_int_equal(sotto_link_code(&account, entry, code), 0);
+    assert_string_equal(code, "WDQX-G3LG");
+}
+
 static void link_code_names_the_account_and_the_device(void **state)
 {
     char code[4][SOTTO_LINK_CODE + 1];
@@ -128,6 +144,7 @@ int main(void)
         cmocka_unit_test_setup(fingerprint_vectors, setup),
         cmocka_unit_test_setup(safety_number_is_the_same_on_both_sides, setup),
         cmocka_unit_test_setup(safety_number_names_relay_name_and_key, setup),
+        cmocka_unit_test_setup(link_code_known_answer, setup),
         cmocka_unit_test_setup(link_code_names_the_account_and_the_device, setup),
     };
 
