@@ -50,6 +50,12 @@ static void bounded_free(void *ctx, void *data)
     free(b);
 }
 
+static void proto_free(struct sotto_proto *p)
+{
+    sotto_wipe(p, sizeof *p); /* where the blocks were */
+    free(p);
+}
+
 enum sotto_err sotto_proto_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data,
                                   size_t len, struct sotto_proto **ret)
 {
@@ -63,7 +69,7 @@ enum sotto_err sotto_proto_unpack(const ProtobufCMessageDescriptor *type, const 
     p->msg = protobuf_c_message_unpack(type, &p->allocator, len, data);
     if (p->msg == NULL) {
         e = p->out_of_memory ? SOTTO_ERR_NOMEM : SOTTO_ERR_MALFORMED;
-        free(p);
+        proto_free(p);
         return e;
     }
     *ret = p;
@@ -80,7 +86,7 @@ void sotto_proto_free(struct sotto_proto *p)
     if (p == NULL)
         return;
     protobuf_c_message_free_unpacked(p->msg, &p->allocator);
-    free(p);
+    proto_free(p);
 }
 
 enum sotto_err sotto_proto_append(const ProtobufCMessage *msg, bool framed, size_t max,
