@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define VERSION 1
+#define NAME    "engine.sock"
+#define BACKLOG 32
+/* A caller that does not read its events is let go. */
+#define OUT_MAX (256 * 1024 * 1024)
+
+/* --- frames over a socket that does not block --- */
+
+struct pipe {
+    int fd;
+    struct sotto_watch *watch;
+    struct sotto_buf in, out;
+};
+
+static void pipe_close(struct pipe *p)
+{
+    sotto_watch_free(p->watch);
+    if (p->fd >= 0)
+        close(p->fd);
+    sotto_buf_free(&p->in);
+    sotto_buf_free(&p->out);
+    p->watch = NULL;
+    p->fd = -1;
+}
+
+/* Appends a length to be filled by frame_end(). */
+static enum sotto_err frame_begin(struct pipe *p, size_t *ret_at)
+{
+    static const uint8_t none[4];
+
+    *ret_at = p->out.n;
+    return sotto_buf_add(&p->out, none, sizeof none);
+}
+
+static void frame_end(struct pipe *p, size_t at)
+{
+    sotto_put_u32(p->out.p + at, (uint32_t)(p->out.n - at - 4));
+}
+
+/* CLOSED: the other side is gone. */
+static enum sotto_err pipe_write(struct pipe *p)
+{
+    while (p->out.n > 0) {
+        ssize_t n = send(p->fd, p->out.p, p->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n <= 0)
+            return SOTTO_ERR_CLOSED;
+        sotto_buf_consume(&p->out, (size_t)n);
+    }
+    if (p->watch != NULL)
+        sotto_watch_set(p->watch,
+                        SOTTO_WATCH_READ | (p->out.n > 0 ? SOTTO_WATCH_WRITE : 0));
+    return SOTTO_OK;
+}
+
+static enum sotto_err pipe_read(struct pipe *p)
+{
+    enum { CHUNK = 64 * 1024 };
+
+    for (;;) {
+        ssize_t n;
+
+        if (sotto_buf_reserve(&p->in, CHUNK) != SOTTO_OK)
+            return SOTTO_ERR_TOO_LARGE;
+        n = recv(p->fd, p->in.p + p->in.n, CHUNK, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return SOTTO_OK;
+        if (n <= 0)
+            return SOTTO_ERR_CLOSED;
+        p->in.n += (size_t)n;
+        if (n < CHUNK)
+            return SOTTO_OK;
+    }
+}
+
+/* The next whole frame in p->in; NOT_FOUND: not yet. Consume 4 + len when done with it. */
+static enum sotto_err pipe_frame(const struct pipe *p, struct sotto_bytes *ret)
+{
+    uint32_t len;
+
+    if (p->in.n < 4)
+        return SOTTO_ERR_NOT_FOUND;
+    len = sotto_get_u32(p->in.p);
+    if (len > SOTTO_CONTROL_MAX)
+        return SOTTO_ERR_TOO_LARGE;
+    if (p->in.n - 4 < len)
+        return SOTTO_ERR_NOT_FOUND;
+    *ret = (struct sotto_bytes){p->in.p + 4, len};
+    return SOTTO_OK;
+}
+
+/* --- calls --- */
+
+enum sotto_err sotto_call_encode(const struct sotto_call *call, struct sotto_buf *buf)
+{
+    uint8_t head[13], len[4];
+    enum sotto_err err;
+
+    head[0] = (uint8_t)call->op;
+    sotto_put_u32(head + 1, call->ref.request);
+    sotto_put_u32(head + 5, call->n[0]);
+    sotto_put_u32(head + 9, call->n[1]);
+    err = sotto_buf_add(buf, head, sizeof head);
+    for (size_t i = 0; err == SOTTO_OK && i < SOTTO_CALL_STRINGS; i++) {
+        sotto_put_u32(len, (uint32_t)call->s[i].n);
+        if ((err = sotto_buf_add(buf, len, sizeof len)) == SOTTO_OK)
+            err = sotto_buf_add(buf, call->s[i].p, call->s[i].n);
+    }
+    return err;
+}
+
+enum sotto_err sotto_call_decode(const uint8_t *data, size_t len, struct sotto_call *ret)
+{
+    struct sotto_call call = {0};
+    struct sotto_reader r;
+    uint8_t op;
+    enum sotto_err err;
+
+    sotto_reader_init(&r, data, len);
+    if ((err = sotto_read_u8(&r, &op)) != SOTTO_OK ||
+        (err = sotto_read_u32(&r, &call.ref.request)) != SOTTO_OK ||
+        (err = sotto_read_u32(&r, &call.n[0])) != SOTTO_OK ||
+        (err = sotto_read_u32(&r, &call.n[1])) != SOTTO_OK)
+        return err;
+    for (size_t i = 0; i < SOTTO_CALL_STRINGS; i++)
+        if ((err = sotto_read_field32(&r, SOTTO_CONTROL_MAX, &call.s[i])) != SOTTO_OK)
+            return err;
+    if (op == 0 || op > SOTTO_OP_LAST)
+        return SOTTO_ERR_MALFORMED;
+    call.op = (enum sotto_op)op;
+    if ((err = sotto_read_done(&r)) == SOTTO_OK)
+        *ret = call;
+    return err;
+}
+
+/* --- where --- */
+
+/* Socket names are short (108 bytes): reached through the folder's descriptor, a profile may lie as
+ * deep as it likes. The descriptor has to stay open until bind or connect is done. */
+static int socket_address(const char *dir, struct sockaddr_un *ret)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    memset(ret, 0, sizeof *ret);
+    ret->sun_family = AF_UNIX;
+    snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/" NAME, fd);
+    return fd;
+}
+
+static int connect_to(const char *dir)
+{
+    struct sockaddr_un at;
+    int dir_fd = socket_address(dir, &at), fd, rc;
+
+    if (dir_fd < 0)
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&at, sizeof at);
+    close(dir_fd);
+    if (rc != 0 && fd >= 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+bool sotto_control_alive(const char *dir)
+{
+    int fd = connect_to(dir);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* --- the engine's side --- */
+
+struct caller {
+    struct caller *next;
+    struct sotto_control *control;
+    struct pipe pipe;
+    uint32_t origin;
+    bool welcome, gone;
+};
+
+struct sotto_control {
+    struct sotto_loop *loop;
+    const struct sotto_control_ops *ops;
+    void *ctx;
+    char *dir;
+    int fd;
+    struct sotto_watch *watch;
+    struct caller *callers;
+    uint32_t next_origin;
+    int busy;
+};
+
+static void callers_sweep(struct sotto_control *c)
+{
+    struct caller **at = &c->callers;
+
+    if (c->busy > 0)
+        return;
+    c->busy++;
+    while (*at != NULL) {
+        struct caller *k = *at;
+
+        if (!k->gone) {
+            at = &k->next;
+            continue;
+        }
+        *at = k->next;
+        pipe_close(&k->pipe);
+        c->ops->gone(c->ctx, k->origin);
+        free(k);
+        at = &c->callers; /* gone() may have added events, and ends, for others */
+    }
+    c->busy--;
+}
+
+/* Same user, or root. */
+static bool may_call(int fd)
+{
+    struct ucred who;
+    socklen_t len = sizeof who;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+           (who.uid == geteuid() || who.uid == 0);
+}
+
+static enum sotto_err greet(struct caller *k, struct sotto_bytes frame)
+{
+    struct sotto_control *c = k->control;
+    struct sotto_bytes passphrase;
+    struct sotto_reader r;
+    uint8_t version, has, answer[2] = {VERSION, 0};
+    size_t at;
+    enum sotto_err err;
+
+    sotto_reader_init(&r, frame.p, frame.n);
+    if ((err = sotto_read_u8(&r, &version)) != SOTTO_OK ||
+        (err = sotto_read_u8(&r, &has)) != SOTTO_OK ||
+        (err = sotto_read_field16(&r, 4096, &passphrase)) != SOTTO_OK ||
+        (err = sotto_read_done(&r)) != SOTTO_OK)
+        return err;
+    answer[1] =
+        has != 0 && !c->ops->passphrase_right(c->ctx, passphrase.p, passphrase.n);
+    k->welcome = answer[1] == 0;
+    if ((err = frame_begin(&k->pipe, &at)) != SOTTO_OK ||
+        (err = sotto_buf_add(&k->pipe.out, answer, sizeof answer)) != SOTTO_OK)
+        return err;
+    frame_end(&k->pipe, at);
+    return pipe_write(&k->pipe);
+}
+
+static void caller_ready(void *ctx, int events)
+{
+    struct caller *k = ctx;
+    struct sotto_control *c = k->control;
+    struct sotto_bytes frame;
+    struct sotto_call call;
+    enum sotto_err err = SOTTO_OK, found;
+
+    c->busy++;
+    if (events & SOTTO_WATCH_WRITE)
+        err = pipe_write(&k->pipe);
+    if (err == SOTTO_OK && (events & SOTTO_WATCH_READ)) {
+        enum sotto_err read = pipe_read(&k->pipe);
+
+        while (err == SOTTO_OK && (found = pipe_frame(&k->pipe, &frame)) != SOTTO_ERR_NOT_FOUND) {
+            if ((err = found) != SOTTO_OK)
+                break;
+            if (!k->welcome) {
+                err = greet(k, frame);
+            } else if ((err = sotto_call_decode(frame.p, frame.n, &call)) == SOTTO_OK) {
+                call.ref.origin = k->origin;
+                c->ops->call(c->ctx, &call);
+            }
+            sotto_buf_consume(&k->pipe.in, 4 + frame.n);
+        }
+        if (err == SOTTO_OK)
+            err = read;
+    }
+    if (err != SOTTO_OK)
+        k->gone = true;
+    c->busy--;
+    callers_sweep(c);
+}
+
+static void accept_caller(void *ctx, int events)
+{
+    struct sotto_control *c = ctx;
+    int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct caller *k;
+
+    (void)events;
+    if (fd < 0)
+        return;
+    if (!may_call(fd) || (k = calloc(1, sizeof *k)) == NULL) {
+        close(fd);
+        return;
+    }
+    k->control = c;
+    k->origin = ++c->next_origin;
+    k->pipe = (struct pipe){
+        .fd = fd, .in = SOTTO_BUF(2 * SOTTO_CONTROL_MAX), .out = SOTTO_BUF(OUT_MAX)};
+    k->pipe.watch = sotto_watch_new(c->loop, fd, caller_ready, k);
+    if (k->pipe.watch == NULL) {
+        pipe_close(&k->pipe);
+        free(k);
+        return;
+    }
+    sotto_watch_set(k->pipe.watch, SOTTO_WATCH_READ);
+    k->next = c->callers;
+    c->callers = k;
+}
+
+enum sotto_err sotto_control_listen(struct sotto_loop *loop, const char *dir,
+                                    const struct sotto_control_ops *ops, void *ctx,
+                                    struct sotto_control **ret)
+{
+    struct sotto_control *c = calloc(1, sizeof *c);
+    struct sockaddr_un at;
+    mode_t mask;
+    int dir_fd, rc = -1;
+
+    if (c == NULL || (c->dir = strdup(dir)) == NULL) {
+        free(c);
+        return SOTTO_ERR_NOMEM;
+    }
+    c->loop = loop;
+    c->ops = ops;
+    c->ctx = ctx;
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    dir_fd = socket_address(dir, &at);
+    if (c->fd >= 0 && dir_fd >= 0) {
+        (void)unlinkat(dir_fd, NAME, 0);
+        mask = umask(0177);
+        rc = bind(c->fd, (struct sockaddr *)&at, sizeof at);
+        umask(mask);
+        if (rc == 0)
+            rc = listen(c->fd, BACKLOG);
+    }
+    if (dir_fd >= 0)
+        close(dir_fd);
+    if (rc == 0 && (c->watch = sotto_watch_new(loop, c->fd, accept_caller, c)) != NULL) {
+        sotto_watch_set(c->watch, SOTTO_WATCH_READ);
+        *ret = c;
+        return SOTTO_OK;
+    }
+    sotto_control_free(c);
+    return SOTTO_ERR_IO;
+}
+
+void sotto_control_free(struct sotto_control *c)
+{
+    int dir_fd;
+
+    if (c == NULL)
+        return;
+    /* The name goes first: who comes now waits for the profile's lock instead. */
+    if ((dir_fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0) {
+        (void)unlinkat(dir_fd, NAME, 0);
+        close(dir_fd);
+    }
+    sotto_watch_free(c->watch);
+    if (c->fd >= 0)
+        close(c->fd);
+    while (c->callers != NULL) {
+        struct caller *k = c->callers;
+
+        c->callers = k->next;
+        (void)pipe_write(&k->pipe);
+        pipe_close(&k->pipe);
+        free(k);
+    }
+    free(c->dir);
+    free(c);
+}
+
+void sotto_control_emit(struct sotto_control *c, struct sotto_ref to, enum sotto_event_type type,
+                        const void *row)
+{
+    size_t at;
+
+    for (struct caller *k = c->callers; k != NULL; k = k->next) {
+        if (!k->welcome || k->gone || (to.request != 0 && k->origin != to.origin))
+            continue;
+        if (frame_begin(&k->pipe, &at) != SOTTO_OK ||
+            sotto_event_encode(to.request, type, row, &k->pipe.out) != SOTTO_OK) {
+            k->gone = true;
+            continue;
+        }
+        frame_end(&k->pipe, at);
+        if (pipe_write(&k->pipe) != SOTTO_OK)
+            k->gone = true;
+    }
+}
+
+/* --- the other side --- */
+
+struct sotto_attached {
+    const struct sotto_attached_ops *ops;
+    void *ctx;
+    struct pipe pipe;
+};
+
+void sotto_attached_free(struct sotto_attached *a)
+{
+    if (a == NULL)
+        return;
+    pipe_close(&a->pipe);
+    free(a);
+}
+
+/* gone() may free a: nothing is touched after it. */
+static void attached_ready(void *ctx, int events)
+{
+    struct sotto_attached *a = ctx;
+    struct sotto_event *e;
+    struct sotto_bytes frame;
+    enum sotto_err err = SOTTO_OK, read = SOTTO_OK, found;
+
+    if (events & SOTTO_WATCH_WRITE)
+        err = pipe_write(&a->pipe);
+    if (events & SOTTO_WATCH_READ)
+        read = pipe_read(&a->pipe);
+    while ((found = pipe_frame(&a->pipe, &frame)) == SOTTO_OK) {
+        if (sotto_event_decode(frame.p, frame.n, &e) == SOTTO_OK)
+            a->ops->event(a->ctx, e);
+        sotto_buf_consume(&a->pipe.in, 4 + frame.n);
+    }
+    if (err != SOTTO_OK || read != SOTTO_OK || found != SOTTO_ERR_NOT_FOUND)
+        a->ops->gone(a->ctx);
+}
+
+/* Waits for the first frame. */
+static enum sotto_err wait_welcome(struct sotto_attached *a, int timeout_ms)
+{
+    struct sotto_bytes frame;
+    struct pollfd p = {.fd = a->pipe.fd, .events = POLLIN};
+    enum sotto_err err, found;
+
+    for (;;) {
+        int n = poll(&p, 1, timeout_ms);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return SOTTO_ERR_TIMEOUT;
+        err = pipe_read(&a->pipe);
+        if ((found = pipe_frame(&a->pipe, &frame)) == SOTTO_OK) {
+            bool right = frame.n == 2 && frame.p[0] == VERSION && frame.p[1] == 0;
+
+            sotto_buf_consume(&a->pipe.in, 4 + frame.n);
+            return right ? SOTTO_OK : SOTTO_ERR_BAD_TAG;
+        }
+        if (err != SOTTO_OK)
+            return SOTTO_ERR_NOT_FOUND; /* it ended just now */
+    }
+}
+
+enum sotto_err sotto_attach(struct sotto_loop *loop, const char *dir, const char *passphrase,
+                            int timeout_ms, const struct sotto_attached_ops *ops, void *ctx,
+                            struct sotto_attached **ret)
+{
+    struct sotto_attached *a;
+    uint8_t head[4] = {VERSION, passphrase != NULL};
+    size_t at, len = passphrase != NULL ? strlen(passphrase) : 0;
+    int fd = connect_to(dir);
+    enum sotto_err err;
+
+    if (fd < 0)
+        return SOTTO_ERR_NOT_FOUND;
+    if (len > 4096 || (a = calloc(1, sizeof *a)) == NULL) {
+        close(fd);
+        return len > 4096 ? SOTTO_ERR_BAD_TAG : SOTTO_ERR_NOMEM;
+    }
+    a->ops = ops;
+    a->ctx = ctx;
+    a->pipe = (struct pipe){
+        .fd = fd, .in = SOTTO_BUF(OUT_MAX), .out = SOTTO_BUF(8 * SOTTO_CONTROL_MAX)};
+    sotto_put_u16(head + 2, (uint16_t)len);
+    if ((err = frame_begin(&a->pipe, &at)) == SOTTO_OK &&
+        (err = sotto_buf_add(&a->pipe.out, head, sizeof head)) == SOTTO_OK)
+        err = sotto_buf_add(&a->pipe.out, passphrase, len);
+    if (err == SOTTO_OK) {
+        frame_end(&a->pipe, at);
+        err = pipe_write(&a->pipe);
+    }
+    if (err == SOTTO_OK)
+        err = wait_welcome(a, timeout_ms);
+    if (err == SOTTO_OK &&
+        (a->pipe.watch = sotto_watch_new(loop, fd, attached_ready, a)) == NULL)
+        err = SOTTO_ERR_NOMEM;
+    if (err != SOTTO_OK) {
+        sotto_attached_free(a);
+        return err == SOTTO_ERR_CLOSED ? SOTTO_ERR_NOT_FOUND : err;
+    }
+    sotto_watch_set(a->pipe.watch, SOTTO_WATCH_READ);
+    *ret = a;
+    return SOTTO_OK;
+}
+
+enum sotto_err sotto_attached_call(struct sotto_attached *a, const struct sotto_call *call)
+{
+    size_t at;
+    enum sotto_err err;
+
+    if ((err = frame_begin(&a->pipe, &at)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_call_encode(call, &a->pipe.out)) != SOTTO_OK) {
+        a->pipe.out.n = at;
+        return err;
+    }
+    frame_end(&a->pipe, at);
+    return pipe_write(&a->pipe);
+}
