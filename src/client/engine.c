@@ -391,13 +391,16 @@ static bool lease_is_older_copy(struct sotto_engine *e, const struct sotto_answe
 
 static void ask_drained(struct sotto_engine *e);
 
-/* The relay answers in order: when a ping comes back and nothing was delivered since it was sent,
- * the mailbox was empty. */
+/* When two pings in a row come back and nothing was delivered meanwhile, the mailbox was empty. One
+ * is not enough: the relay takes an acknowledgement and answers a ping in the same turn, and sends
+ * what the acknowledgement made room for after it. */
 static void drained(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     if (a == NULL)
         return;
-    if ((uint64_t)p->item != e->delivered || e->in_first != NULL) {
+    e->quiet_pings = (uint64_t)p->item != e->delivered || e->in_first != NULL ? 0
+                                                                              : e->quiet_pings + 1;
+    if (e->quiet_pings < 2) {
         ask_drained(e);
         return;
     }
@@ -428,6 +431,7 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     e->why_text[0] = '\0';
     e->why_pin[0] = '\0';
     tell_connection(e, 0);
+    e->quiet_pings = 0;
     ask_drained(e);
     sotto_account_online(e);
     sotto_tokens_flush(e);

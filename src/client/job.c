@@ -172,11 +172,31 @@ static bool op_needs_online(enum sotto_op op)
            op == SOTTO_OP_REVOKE || op == SOTTO_OP_ACCOUNT_DELETE;
 }
 
+static enum sotto_err put_relay(struct sotto_engine *e, uint8_t (*pins)[32], size_t count,
+                                const struct sotto_invite *moved)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_setting_put(e->p, "relay.pins", pins, count * 32)) != SOTTO_OK ||
+        (moved != NULL && ((err = sotto_setting_put(e->p, "relay.host", moved->host,
+                                                    strlen(moved->host))) != SOTTO_OK ||
+                           (err = sotto_setting_put_u64(e->p, "relay.port", moved->port)) !=
+                               SOTTO_OK))) {
+        sotto_profile_rollback(e->p);
+        return err;
+    }
+    return sotto_profile_commit(e->p);
+}
+
+/* A fingerprint, or a new invite of the same relay, which may have moved to another address. */
 static void trust(struct sotto_engine *e, struct job *j)
 {
     struct sotto_invite inv;
     uint8_t pins[SOTTO_PINS_MAX][32];
     size_t count = 1;
+    bool moved = false;
     char text[SOTTO_PIN_TEXT];
 
     if (sotto_invite_parse(j->text, j->text_len, &inv) == SOTTO_OK) {
@@ -188,14 +208,19 @@ static void trust(struct sotto_engine *e, struct job *j)
         }
         count = inv.pin_count;
         memcpy(pins, inv.pins, sizeof pins);
+        moved = true;
     } else if (sotto_pin_parse(j->text, j->text_len, pins[0]) != SOTTO_OK) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE,
                        "neither a fingerprint (sha256:...) nor an invite link");
         return;
     }
-    if (sotto_setting_put(e->p, "relay.pins", pins, count * 32) != SOTTO_OK) {
+    if (put_relay(e, pins, count, moved ? &inv : NULL) != SOTTO_OK) {
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written");
         return;
+    }
+    if (moved) {
+        snprintf(e->host, sizeof e->host, "%s", inv.host);
+        e->port = inv.port;
     }
     e->relay.pin_count = count;
     memcpy(e->relay.pins, pins, count * 32);

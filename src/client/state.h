@@ -166,6 +166,7 @@ struct sotto_engine {
     struct incoming *in_first, **in_last;
     bool in_paused;      /* the first one waits for a list */
     bool queue_drained;  /* everything that the relay had at Begin was processed */
+    int quiet_pings;
     uint64_t delivered; /* envelopes that came on this connection and before */
     struct outgoing *outgoing;
     bool pumping;
