@@ -201,7 +201,8 @@ sotto_handshake_respond(const struct sotto_party *us, const struct sotto_dh_pair
         (e = ikm_add_dh(&k, &signed_prekey->dh, header->ek)) != 0 ||
         (one_time != NULL && (e = ikm_add_dh(&k, &one_time->dh, header->ek)) != 0))
         return e;
-    sotto_kem_decaps(one_time != NULL ? &one_time->kem : &signed_prekey->kem, header->ct, &shared);
+    sotto_kem_decaps_private(one_time != NULL ? &one_time->kem : &signed_prekey->kem, header->ct,
+                             &shared);
     ikm_add(&k, &shared);
     derive(&k,
            &(struct sides){them, us, signed_prekey->generation, signed_prekey->digest,

@@ -36,13 +36,15 @@ enum sotto_err sotto_prekey_generate(const struct sotto_env *env,
                              .device = sotto_device_id(device_key->pub),
                              .generation = generation,
                              .expires_ms = expires_ms};
+    struct sotto_kem_seed seed = {{0}};
     enum sotto_err e;
 
     if (id == 0 || (type != SOTTO_PREKEY_SIGNED && type != SOTTO_PREKEY_ONE_TIME))
         return SOTTO_ERR_USAGE;
     if ((e = sotto_dh_generate(env, &s.dh)) != 0 ||
-        (e = sotto_kem_generate(env, &s.kem, p.kem_pub)) != 0)
+        (e = sotto_kem_generate(env, &seed, p.kem_pub)) != 0)
         goto out;
+    sotto_kem_expand(&seed, &s.kem);
     memcpy(p.dh_pub, s.dh.pub, sizeof p.dh_pub);
     body_write(&p, p.bytes);
     if ((e = sotto_sign(device_key, purpose, p.bytes, BODY, p.bytes + BODY)) != 0)
@@ -51,6 +53,7 @@ enum sotto_err sotto_prekey_generate(const struct sotto_env *env,
     *ret_private = s;
     *ret = p;
 out:
+    sotto_kem_seed_wipe(&seed);
     sotto_prekey_private_wipe(&s);
     return e;
 }
@@ -58,7 +61,7 @@ out:
 void sotto_prekey_private_wipe(struct sotto_prekey_private *p)
 {
     sotto_dh_pair_wipe(&p->dh);
-    sotto_kem_seed_wipe(&p->kem);
+    sotto_kem_private_wipe(&p->kem);
 }
 
 void sotto_prekey_digest(const struct sotto_prekey *p, uint8_t ret[32])

@@ -28,9 +28,11 @@ struct sotto_prekey {
     uint8_t kem_pub[SOTTO_KEM_PUBLIC];
     uint8_t bytes[SOTTO_PREKEY_BYTES]; /* the exact signed layout, signature last */
 };
-/* The public ML-KEM key is not kept but its hash is, in `digest`: the handshake's associated data
- * names a pre-key by SHA-256 of its signed layout without the signature, so that the responder
- * need not expand a seed (as dear as a decapsulation) to learn the public key. */
+/*
+ * The ML-KEM key is kept expanded, because a responder would spend as long again on expanding its
+ * seed as on the decapsulation. `digest` is SHA-256 of the signed layout without the signature: it
+ * stands for the pre-key in the handshake's associated data.
+ */
 struct sotto_prekey_private {
     enum sotto_prekey_type type;
     uint32_t id;
@@ -38,9 +40,9 @@ struct sotto_prekey_private {
     uint64_t expires_ms;
     uint8_t digest[32];
     struct sotto_dh_pair dh;
-    struct sotto_kem_seed kem;
+    struct sotto_kem_private kem;
 };
-#define SOTTO_PREKEY_PRIVATE_BYTES (1 + 4 + 4 + 8 + 32 + 32 + 32 + SOTTO_KEM_SEED)
+#define SOTTO_PREKEY_PRIVATE_BYTES (1 + 4 + 4 + 8 + 32 + 32 + 32 + SOTTO_KEM_PRIVATE)
 
 /* RANDOM. Wipe *ret_private with sotto_prekey_private_wipe(). */
 enum sotto_err sotto_prekey_generate(const struct sotto_env *env,

@@ -121,7 +121,8 @@ static void check_derivation(bool one_time)
         memcpy(ikm + 128, k.b, 32);
         ikm_len += 32;
     }
-    sotto_kem_decaps(one_time ? &bob.one_time_private.kem : &bob.signed_private.kem, h.ct, &k);
+    sotto_kem_decaps_private(one_time ? &bob.one_time_private.kem : &bob.signed_private.kem, h.ct,
+                             &k);
     memcpy(ikm + ikm_len, k.b, 32);
     memcpy(info + 14, got.ad_hash, 32);
     sotto_hkdf_sha256(zero, 32, ikm, ikm_len + 32, info, sizeof info, sk.b, 32);
