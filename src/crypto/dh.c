@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agreement is libsodium's, which takes the bytes as they are: OpenSSL's is a little faster on
- * some processors, but importing a private key into an EVP_PKEY costs more than that and allocates.
+ * The agreement is libsodium's, or OpenSSL's where the processor makes that the faster one (see
+ * dh_adx.c); what libsodium says about a point decides.
  *
  * A public key is a multiple of the base point, for which libsodium has a table on the Edwards
  * form of the curve (its crypto_scalarmult_base() uses the slow ladder). RFC 7748 section 4.1 maps
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "crypto/dh_adx.h"
 #include "crypto/init.h"
 
 #ifdef __SIZEOF_INT128__
@@ -191,7 +192,7 @@ enum sotto_err sotto_dh(const struct sotto_dh_pair *ours, const uint8_t theirs[3
     struct sotto_secret32 k SOTTO_WIPED = {0};
 
     sotto_crypto_init();
-    if (crypto_scalarmult(k.b, ours->priv.b, theirs) != 0)
+    if (!sotto_dh_adx(ours, theirs, k.b) && crypto_scalarmult(k.b, ours->priv.b, theirs) != 0)
         return SOTTO_ERR_BAD_KEY;
     *ret = k;
     return SOTTO_OK;

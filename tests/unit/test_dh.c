@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/dh.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -12,10 +14,25 @@
 
 #include "alloc_count.h"
 #include "base/bytes.h"
+#include "crypto/dh_adx.h"
 #include "vectors.h"
 
 static const uint8_t base_point[32] = {9};
 static const uint8_t seed[32] = "x25519";
+
+/* sotto_dh() chooses by the processor; here each of its ways has to say the same. */
+static void check_both_ways(const json_t *t, const struct sotto_dh_pair *ours,
+                            const uint8_t *theirs, const uint8_t *want)
+{
+    uint8_t got[32];
+
+    if ((crypto_scalarmult(got, ours->priv.b, theirs) == 0) != (want != NULL) ||
+        (want != NULL && memcmp(got, want, 32) != 0))
+        vec_fail(t, "libsodium says something else");
+    if (sotto_dh_adx(ours, theirs, got) && (want == NULL || memcmp(got, want, 32) != 0))
+        vec_fail(t, "OpenSSL says something else");
+    assert_int_equal(ERR_peek_error(), 0); /* TLS code asks this queue why something failed */
+}
 
 static size_t wycheproof_x25519(json_t *root)
 {
@@ -41,6 +58,7 @@ static size_t wycheproof_x25519(json_t *root)
                 vec_fail(t, "wrong secret");
             if (e != 0 && got.b[0] != 0xee)
                 vec_fail(t, "written although refused");
+            check_both_ways(t, &ours, theirs, e == 0 ? want : NULL);
             n++;
         }
     }
@@ -174,6 +192,33 @@ static void both_sides_agree(void **state)
     }
 }
 
+static void *agree_in_thread(void *arg)
+{
+    struct sotto_dh_pair a, b;
+    struct sotto_secret32 x, y;
+
+    for (int i = 0; i < 50; i++) {
+        if (sotto_dh_generate(sotto_env_system(), &a) != 0 ||
+            sotto_dh_generate(sotto_env_system(), &b) != 0 || sotto_dh(&a, b.pub, &x) != 0 ||
+            sotto_dh(&b, a.pub, &y) != 0 || memcmp(x.b, y.b, 32) != 0)
+            return arg;
+    }
+    return NULL;
+}
+
+static void threads_do_not_share(void **state)
+{
+    pthread_t t[8];
+    void *failed;
+
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, agree_in_thread, t), 0);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_join(t[i], &failed), 0);
+        assert_null(failed);
+    }
+}
+
 /* All encodings of the points of order 1, 2, 4 and 8 on the curve and its twist, also those not
  * reduced modulo p and with the top bit set: the secret would not depend on our key. */
 static void low_order_points_are_refused(void **state)
@@ -234,6 +279,7 @@ static void no_allocation(void **state)
 
     sotto_env_fixed_init(&f, seed, 0);
     assert_int_equal(sotto_dh_generate(&f.env, &b), 0);
+    assert_int_equal(sotto_dh(&b, base_point, &k), 0); /* what the thread keeps is there now */
     before = alloc_count();
     for (int i = 0; i < 20; i++) {
         assert_int_equal(sotto_dh_generate(&f.env, &a), 0);
@@ -250,6 +296,7 @@ int main(void)
         cmocka_unit_test(rfc7748_iterated),
         cmocka_unit_test(public_keys_by_every_way),
         cmocka_unit_test(both_sides_agree),
+        cmocka_unit_test(threads_do_not_share),
         cmocka_unit_test(low_order_points_are_refused),
         cmocka_unit_test(failing_random_generator_stops_generate),
         cmocka_unit_test(wipe_clears_the_private_part),
