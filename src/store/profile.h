@@ -10,24 +10,29 @@
 #include "wire/content.h"
 
 /*
- * A profile's database DIR/profile.db (encrypted by a key derived from the vault key). Only
- * storage: what a row means and when it changes is decided in src/client. Every call runs inside
- * the transaction of the caller, or in one of its own when there is none. Common errors: IO, FULL,
- * NOMEM, BUG; they leave the database as it was.
+ * A profile's database DIR/profile.db, encrypted by a key of its own: HKDF-SHA-256(vault key, info
+ * "sotto/1 profile database"). Only storage: what a row means and when it changes is decided in
+ * src/client. Every call runs inside the transaction of the caller, or in one of its own when there
+ * is none. Common errors: IO, FULL, NOMEM, BUG; they leave the database as it was. What is dropped,
+ * cleared or swept need not be there. A callback may read, but not call the function that called
+ * it.
  */
 struct sotto_profile;
 
+/* Errors and ret_why as sotto_db_open(): NOT_FOUND, BAD_TAG, NEWER, DENIED... */
 enum sotto_err sotto_profile_open(const char *dir, const struct sotto_secret32 *vault_key,
                                   bool create, const char *vfs, struct sotto_profile **ret,
                                   char *ret_why, size_t room);
-void sotto_profile_close(struct sotto_profile *p);
+void sotto_profile_close(struct sotto_profile *p); /* NULL is fine */
+/* As sotto_db_begin() and so on: they nest, an inner rollback undoes the inner part only, and
+ * commit ends its level also when it fails. */
 enum sotto_err sotto_profile_begin(struct sotto_profile *p);
 enum sotto_err sotto_profile_commit(struct sotto_profile *p);
 void sotto_profile_rollback(struct sotto_profile *p);
 
 /* --- settings: small values by name (lease, keys, relay...) --- */
 
-/* Replaces buf's contents. NOT_FOUND. */
+/* Replaces buf's contents. NOT_FOUND; TOO_LARGE for it. */
 enum sotto_err sotto_setting_get(struct sotto_profile *p, const char *key, struct sotto_buf *ret);
 /* Exactly len bytes. NOT_FOUND; MALFORMED: another size. */
 enum sotto_err sotto_setting_read(struct sotto_profile *p, const char *key, void *ret, size_t len);
@@ -40,14 +45,16 @@ enum sotto_err sotto_setting_put_u64(struct sotto_profile *p, const char *key, u
 
 /* --- our private keys --- */
 
+/* EXISTS: a key of this id. */
 enum sotto_err sotto_sealing_add(struct sotto_profile *p, const struct sotto_dh_pair *pair,
                                  uint64_t now_ms);
 /* By sotto_sealing_key_id(). NOT_FOUND. */
 enum sotto_err sotto_sealing_find(struct sotto_profile *p, uint32_t key_id,
                                   struct sotto_dh_pair *ret);
-/* Deletes those added before the given time, but never the newest. */
+/* Deletes those added before the given time, but never the one that was added last. */
 enum sotto_err sotto_sealing_sweep(struct sotto_profile *p, uint64_t before_ms);
 
+/* EXISTS: a key of this type and id. */
 enum sotto_err sotto_prekey_add(struct sotto_profile *p, const struct sotto_prekey_private *k);
 /* NOT_FOUND: never ours, used up, or expired and swept. */
 enum sotto_err sotto_prekey_find(struct sotto_profile *p, enum sotto_prekey_type type, uint32_t id,
@@ -55,7 +62,7 @@ enum sotto_err sotto_prekey_find(struct sotto_profile *p, enum sotto_prekey_type
 enum sotto_err sotto_prekey_drop(struct sotto_profile *p, enum sotto_prekey_type type, uint32_t id);
 /* Expired keys, and handshake digests of signed keys that are gone. */
 enum sotto_err sotto_prekey_sweep(struct sotto_profile *p, uint64_t now_ms);
-/* The id for the next key that is made: never used before, never 0. */
+/* The id for the next key that is made: never used before, never 0. FULL: all are used up. */
 enum sotto_err sotto_prekey_next_id(struct sotto_profile *p, uint32_t *ret);
 /* Remembers a first message under a signed (last-resort) key. REPLAY: seen already. */
 enum sotto_err sotto_handshake_note(struct sotto_profile *p, const uint8_t digest[32],
@@ -73,27 +80,27 @@ struct sotto_contact_record {
     uint8_t list_hash[32];
     bool has_their_token, has_our_token, has_verified_key;
     uint8_t their_token[SOTTO_TOKEN], our_token[SOTTO_TOKEN], verified_key[32];
-    bool new_identity; /* the relay shows another account key; sending stops */
-    bool forked;       /* two lists of one version were seen; sending stops */
+    bool new_identity;   /* the relay shows another account key; sending stops */
+    bool forked;         /* two lists of one version were seen; sending stops */
     uint64_t checked_ms; /* list last fetched */
     /* read only, computed: */
-    uint32_t unread;
-    uint64_t last_ms;
+    uint32_t unread;  /* incoming messages that were not shown */
+    uint64_t last_ms; /* of the newest message: when it was sent (ours) or received; 0: none */
 };
 /* NOT_FOUND. */
 enum sotto_err sotto_contact_get(struct sotto_profile *p, const char *name,
                                  struct sotto_contact_record *ret);
 /* Inserts or replaces (not the computed members, not the stored list). */
 enum sotto_err sotto_contact_put(struct sotto_profile *p, const struct sotto_contact_record *c);
-/* The list's signed bytes; our own account's under our own name. `pending`: a list of a new identity that
- * waits for the person. NOT_FOUND. */
+/* The list's signed bytes; our own account's under our own name. `pending`: a list of a new
+ * identity that waits for the person. NOT_FOUND. */
 enum sotto_err sotto_contact_list_get(struct sotto_profile *p, const char *name, bool pending,
                                       struct sotto_buf *ret);
 /* data NULL: drops it. The contact's row must exist: NOT_FOUND. */
 enum sotto_err sotto_contact_list_put(struct sotto_profile *p, const char *name, bool pending,
                                       const void *data, size_t len);
-/* In the order of the last message, newest first. A result other than OK from fn stops and is
- * returned. fn must not write. */
+/* In the order of the last message, newest first, then by name. A result other than OK from fn
+ * stops and is returned. fn must not write. */
 typedef enum sotto_err sotto_contact_fn(void *ctx, const struct sotto_contact_record *c);
 enum sotto_err sotto_contact_each(struct sotto_profile *p, sotto_contact_fn *fn, void *ctx);
 
@@ -112,7 +119,8 @@ enum sotto_err sotto_sessions_drop(struct sotto_profile *p, const char *name, ui
 /* Keeps the `keep` most recently used and deletes those unused since before_ms. */
 enum sotto_err sotto_sessions_trim(struct sotto_profile *p, const char *name, uint64_t device,
                                    size_t keep, uint64_t before_ms);
-/* All sessions of a device (it was revoked; we came back from a rollback), device 0: of everybody. */
+/* All sessions with a device (it was revoked); device 0: with all devices of the account; name
+ * NULL: with everybody (we came back from a rollback). */
 enum sotto_err sotto_sessions_clear(struct sotto_profile *p, const char *name, uint64_t device);
 
 /* --- messages: what a person wrote or got --- */
@@ -132,27 +140,30 @@ struct sotto_message_record {
 };
 /* EXISTS: this content id is known, also when it was deleted (tombstone). Fills m->row. */
 enum sotto_err sotto_message_add(struct sotto_profile *p, struct sotto_message_record *m);
-enum sotto_err sotto_message_known(struct sotto_profile *p, const uint8_t id[SOTTO_CONTENT_ID]); /* OK or NOT_FOUND */
+enum sotto_err sotto_message_known(struct sotto_profile *p,
+                                   const uint8_t id[SOTTO_CONTENT_ID]); /* OK or NOT_FOUND */
 /* Views in m live during fn. */
 typedef enum sotto_err sotto_message_fn(void *ctx, const struct sotto_message_record *m);
 /* NOT_FOUND (also when deleted). */
 enum sotto_err sotto_message_get(struct sotto_profile *p, const uint8_t id[SOTTO_CONTENT_ID],
                                  sotto_message_fn *fn, void *ctx);
-/* States only rise (STORED < DELIVERED < READ); FAILED may follow QUEUED and STORED and be followed
- * by any. *ret_changed says whether it did. NOT_FOUND. */
+/* States of outgoing messages only rise (QUEUED < STORED < DELIVERED < READ); FAILED may follow
+ * QUEUED and STORED and be followed by any. *ret_changed says whether it did. STORED sets
+ * stored_at_ms to now. The reason is kept with FAILED only. NOT_FOUND; USAGE: no such state. */
 enum sotto_err sotto_message_set_state(struct sotto_profile *p, const uint8_t id[SOTTO_CONTENT_ID],
                                        uint32_t state, const char *reason, uint64_t now_ms,
                                        bool *ret_changed);
+/* NOT_FOUND. */
 enum sotto_err sotto_message_set_shown(struct sotto_profile *p, const uint8_t id[SOTTO_CONTENT_ID]);
 /* A contact was accepted: its messages are no requests any more. */
 enum sotto_err sotto_message_clear_request(struct sotto_profile *p, const char *peer);
-/* Wipes text and content, keeps the id. NOT_FOUND. */
+/* Wipes everything but the id. NOT_FOUND. */
 enum sotto_err sotto_message_delete(struct sotto_profile *p, const uint8_t id[SOTTO_CONTENT_ID]);
 /* Newest `limit` (0: all), given oldest first: by row. */
 enum sotto_err sotto_message_history(struct sotto_profile *p, const char *peer, uint32_t limit,
                                      sotto_message_fn *fn, void *ctx);
 /* Incoming, not shown, not of blocked contacts, row > after; peer NULL: of all. In order of row,
- * at most limit. fn may not write. */
+ * at most limit (0: all). fn may not write. */
 enum sotto_err sotto_message_unshown(struct sotto_profile *p, const char *peer, int64_t after,
                                      uint32_t limit, sotto_message_fn *fn, void *ctx);
 /* Outgoing messages in STORED whose stored_at_ms is before the given time. */
@@ -179,7 +190,8 @@ enum sotto_err sotto_counter_note(struct sotto_profile *p,
 enum sotto_item_state {
     SOTTO_ITEM_WAITING = 1, /* content only */
     SOTTO_ITEM_SEALED,      /* envelopes made for every device of list_version */
-    SOTTO_ITEM_STORED,      /* every parcel has an end (stored or gone); kept until delivered or expired */
+    SOTTO_ITEM_STORED, /* every parcel has an end (stored or gone); kept until delivered or expired
+                        */
 };
 struct sotto_item {
     int64_t id; /* order of sending */
@@ -188,18 +200,20 @@ struct sotto_item {
     uint8_t content_id[SOTTO_CONTENT_ID];
     uint32_t kind; /* enum sotto_content_kind */
     enum sotto_item_state state;
-    bool keep;     /* keep after STORED until it was delivered (texts) */
+    bool keep; /* keep after STORED until it was delivered (texts) */
     uint64_t queued_ms;
     uint32_t list_version; /* that it was sealed for */
     struct sotto_bytes content;
 };
 typedef enum sotto_err sotto_item_fn(void *ctx, const struct sotto_item *item);
 enum sotto_err sotto_item_add(struct sotto_profile *p, struct sotto_item *item); /* fills id */
-/* Replaces state, list_version and (when n > 0) content. */
+/* Replaces state, list_version and (when n > 0) content. NOT_FOUND. */
 enum sotto_err sotto_item_update(struct sotto_profile *p, const struct sotto_item *item);
 enum sotto_err sotto_item_drop(struct sotto_profile *p, int64_t id); /* and its parcels */
+/* NOT_FOUND. Views in the item live during fn. */
 enum sotto_err sotto_item_get(struct sotto_profile *p, int64_t id, sotto_item_fn *fn, void *ctx);
-/* WAITING or SEALED items for one account with id > after, in order, at most limit. fn may not write. */
+/* WAITING or SEALED items for one account with id > after, in order, at most limit (0: all). fn
+ * may not write. */
 enum sotto_err sotto_item_open(struct sotto_profile *p, const char *to, int64_t after,
                                uint32_t limit, sotto_item_fn *fn, void *ctx);
 /* The accounts that have WAITING or SEALED items. */
@@ -209,10 +223,11 @@ enum sotto_err sotto_item_accounts(struct sotto_profile *p, sotto_name_fn *fn, v
 enum sotto_err sotto_item_of_content(struct sotto_profile *p,
                                      const uint8_t content_id[SOTTO_CONTENT_ID], sotto_item_fn *fn,
                                      void *ctx);
-/* Kept items in STORED: back to SEALED with all parcels that were not delivered PENDING again (the relay
- * was restored). */
+/* Kept items in STORED: back to SEALED with all parcels that were not delivered PENDING again (the
+ * relay was restored). */
 enum sotto_err sotto_item_reopen_stored(struct sotto_profile *p);
-/* SEALED items back to WAITING, their parcels dropped (we came back from a rollback). */
+/* SEALED items back to WAITING, their parcels dropped (we came back from a rollback). Their
+ * envelope ids are still found by sotto_parcel_find(). */
 enum sotto_err sotto_item_unseal(struct sotto_profile *p);
 
 enum sotto_parcel_progress {
@@ -236,11 +251,13 @@ typedef enum sotto_err sotto_parcel_fn(void *ctx, const struct sotto_parcel_reco
 enum sotto_err sotto_parcel_put(struct sotto_profile *p, const struct sotto_parcel_record *r);
 enum sotto_err sotto_parcel_each(struct sotto_profile *p, int64_t item, sotto_parcel_fn *fn,
                                  void *ctx);
-/* Progress only rises, except GONE. NOT_FOUND. */
+/* Progress only rises, in the order of the list; from GONE it may go anywhere. NOT_FOUND. */
 enum sotto_err sotto_parcel_set(struct sotto_profile *p, int64_t item, uint64_t device,
                                 enum sotto_parcel_progress progress);
+/* And its envelope ids. */
 enum sotto_err sotto_parcel_drop(struct sotto_profile *p, int64_t item, uint64_t device);
-/* Which item and device an envelope id of ours belonged to. NOT_FOUND. */
+/* Which item and device an envelope id of ours belonged to, as long as the item is there.
+ * NOT_FOUND. */
 enum sotto_err sotto_parcel_find(struct sotto_profile *p,
                                  const uint8_t envelope_id[SOTTO_ENVELOPE_ID], int64_t *ret_item,
                                  uint64_t *ret_device, uint32_t *ret_retries);
@@ -251,7 +268,8 @@ enum sotto_err sotto_parcel_find(struct sotto_profile *p,
 enum sotto_err sotto_seen_note(struct sotto_profile *p,
                                const uint8_t envelope_id[SOTTO_ENVELOPE_ID], uint64_t now_ms);
 enum sotto_err sotto_seen_sweep(struct sotto_profile *p, uint64_t before_ms);
-/* Bounded: at most 256 envelopes and 4 MiB, the oldest go first. */
+/* Bounded: at most 256 envelopes and 4 MiB, the oldest go first. TOO_LARGE: longer than an
+ * envelope. */
 enum sotto_err sotto_quarantine_add(struct sotto_profile *p,
                                     const uint8_t envelope_id[SOTTO_ENVELOPE_ID],
                                     const void *envelope, size_t len, const char *reason,

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SOTTO_STORE_DB_CONN_H
+#define SOTTO_STORE_DB_CONN_H
+
+/* A connection, as db.c (statements, transactions) and db_open.c know it; nobody else includes it.
+ */
+
+#define SQLITE_HAS_CODEC /* sqlite3_key_v2() */
+#include <sqlcipher/sqlite3.h>
+
+#include "store/db.h"
+
+struct cached {
+    const char *text;
+    sqlite3_stmt *stmt;
+    bool open; /* a row set uses it */
+};
+
+struct sotto_db {
+    sqlite3 *conn;
+    bool encrypted;
+    unsigned depth;        /* of begins without an end */
+    enum sotto_err lost;   /* SQLite gave up the transaction for this reason */
+    int reported;          /* the last error that was logged; 0 after a commit */
+    struct cached **cache; /* open addressing, room is a power of two */
+    size_t used, room;
+    char *path;
+};
+
+/* What one of SQLite's result codes means for the caller. */
+enum sotto_err sotto_db_error_of(const struct sotto_db *db, int rc);
+
+#endif
