@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/relay_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "folder.h"
+#include "people.h"
+
+static struct folder dir;
+static char path[192], why[512];
+static struct sotto_env_fixed env;
+static struct sotto_relay_store *s;
+
+static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
+{
+    if (level == SOTTO_LOG_BUG)
+        fail_msg("%s", line);
+}
+
+static int setup(void **state)
+{
+    static const uint8_t seed[32] = "relay store";
+
+    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
+    folder_make(&dir);
+    (void)umask(077);
+    snprintf(path, sizeof path, "%s", folder_file(&dir, "relay.db"));
+    sotto_env_fixed_init(&env, seed, PEOPLE_NOW_MS);
+    assert_int_equal(sotto_rs_open(path, true, NULL, &s, why, sizeof why), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sotto_rs_close(s);
+    s = NULL;
+    folder_remove(&dir);
+    return 0;
+}
+
+static void reopen(void)
+{
+    sotto_rs_close(s);
+    assert_int_equal(sotto_rs_open(path, false, NULL, &s, why, sizeof why), 0);
+}
+
+/* The files as a kill -9 leaves them, opened beside. */
+static struct sotto_relay_store *after_kill(struct folder *other)
+{
+    struct sotto_relay_store *k;
+    char wal[256];
+
+    folder_make(other);
+    file_copy(path, folder_file(other, "relay.db"));
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    if (file_exists(wal))
+        file_copy(wal, folder_file(other, "relay.db-wal"));
+    assert_int_equal(
+        sotto_rs_open(folder_file(other, "relay.db"), false, NULL, &k, why, sizeof why), 0);
+    return k;
+}
+
+static struct sotto_bytes bytes(const char *text)
+{
+    return (struct sotto_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+static int64_t account(const char *name, uint8_t key)
+{
+    uint8_t k[32], record[SOTTO_OPAQUE_RECORD];
+    int64_t id = 0;
+
+    memset(k, key, sizeof k);
+    memset(record, key, sizeof record);
+    assert_int_equal(sotto_rs_account_add(s, name, k, record, &id), 0);
+    return id;
+}
+
+static int64_t device(int64_t of, uint64_t id)
+{
+    uint8_t entry[SOTTO_ENTRY_BYTES] = {1};
+    struct sotto_rs_device d;
+
+    assert_int_equal(sotto_rs_device_add(s, of, id, entry, NULL, false, NULL), 0);
+    assert_int_equal(sotto_rs_device_find(s, of, id, &d), 0);
+    return d.box;
+}
+
+/* --- the relay itself --- */
+
+static void test_identity_stays(void **state)
+{
+    struct sotto_rs_identity a, b;
+
+    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), 0);
+    reopen();
+    assert_int_equal(sotto_rs_identity_load(s, &env.env, &b), 0);
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_false(sotto_is_zero(a.incarnation, sizeof a.incarnation));
+    assert_false(sotto_is_zero(&a.opaque, sizeof a.opaque));
+}
+
+static void test_identity_needs_random(void **state)
+{
+    struct sotto_rs_identity a;
+
+    env.fail_random = 1;
+    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), SOTTO_ERR_RANDOM);
+    env.fail_random = 0;
+    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), 0);
+    assert_false(sotto_is_zero(&a.opaque, sizeof a.opaque));
+}
+
+static void test_epoch_grows(void **state)
+{
+    struct folder other;
+    struct sotto_relay_store *k;
+    uint32_t first = 0, second = 0, third = 0;
+
+    assert_int_equal(sotto_rs_boot(s, &first), 0);
+    assert_int_equal(first, 1);
+    k = after_kill(&other); /* durable before it is used */
+    assert_int_equal(sotto_rs_boot(k, &second), 0);
+    assert_int_equal(second, 2);
+    sotto_rs_close(k);
+    folder_remove(&other);
+    reopen();
+    assert_int_equal(sotto_rs_boot(s, &third), 0);
+    assert_int_equal(third, 2);
+}
+
+static void test_renew(void **state)
+{
+    struct sotto_rs_identity a, b;
+    uint32_t epoch = 0;
+
+    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), 0);
+    assert_int_equal(sotto_rs_boot(s, &epoch), 0);
+    env.fail_random = 1;
+    assert_int_equal(sotto_rs_renew(s, &env.env), SOTTO_ERR_RANDOM);
+    env.fail_random = 0;
+    assert_int_equal(sotto_rs_renew(s, &env.env), 0);
+    assert_int_equal(sotto_rs_identity_load(s, &env.env, &b), 0);
+    assert_memory_not_equal(a.incarnation, b.incarnation, sizeof a.incarnation);
+    assert_memory_equal(a.key.pub, b.key.pub, 32);
+    assert_memory_equal(&a.opaque, &b.opaque, sizeof a.opaque);
+    assert_int_equal(sotto_rs_boot(s, &epoch), 0);
+    assert_int_equal(epoch, 2 + SOTTO_RS_EPOCH_LEAP);
+}
+
+static void test_epochs_end(void **state)
+{
+    uint32_t epoch = 0;
+    enum sotto_err e = SOTTO_OK;
+
+    for (int i = 0; i < SOTTO_RS_EPOCH_MAX / SOTTO_RS_EPOCH_LEAP; i++)
+        assert_int_equal(sotto_rs_renew(s, &env.env), 0);
+    assert_int_equal(sotto_rs_renew(s, &env.env), SOTTO_ERR_TOO_FAR);
+    for (int i = 0; e == 0 && i <= SOTTO_RS_EPOCH_LEAP; i++)
+        e = sotto_rs_boot(s, &epoch);
+    assert_int_equal(e, SOTTO_ERR_TOO_FAR);
+    assert_int_equal(epoch, SOTTO_RS_EPOCH_MAX);
+}
+
+static void test_address(void **state)
+{
+    char text[SOTTO_RS_ADDRESS];
+
+    assert_int_equal(sotto_rs_address_get(s, text), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_address_put(s, "[::1]:1"), 0);
+    assert_int_equal(sotto_rs_address_put(s, "example.org:12345"), 0);
+    reopen();
+    assert_int_equal(sotto_rs_address_get(s, text), 0);
+    assert_string_equal(text, "example.org:12345");
+}
+
+static void test_two_processes(void **state)
+{
+    struct sotto_relay_store *other;
+    uint8_t hash[32] = {7};
+
+    assert_int_equal(sotto_rs_open(path, false, NULL, &other, why, sizeof why), 0);
+    assert_int_equal(sotto_rs_invite_add(other, hash, 1, 1000), 0);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 1), 0);
+    sotto_rs_close(other);
+}
+
+static void test_no_database(void **state)
+{
+    struct sotto_relay_store *other = NULL;
+
+    assert_int_equal(
+        sotto_rs_open(folder_file(&dir, "none.db"), false, NULL, &other, why, sizeof why),
+        SOTTO_ERR_NOT_FOUND);
+    assert_null(other);
+    file_write(folder_file(&dir, "text.db"), "this is not a database, it is a text of some length",
+               51);
+    assert_int_not_equal(
+        sotto_rs_open(folder_file(&dir, "text.db"), true, NULL, &other, why, sizeof why), 0);
+    assert_null(other);
+    assert_non_null(strstr(why, "text.db"));
+}
+
+/* --- invites --- */
+
+static void test_invites(void **state)
+{
+    uint8_t hash[32] = {1}, unknown[32] = {2};
+
+    assert_int_equal(sotto_rs_invite_add(s, hash, 2, 1000), 0);
+    assert_int_equal(sotto_rs_invite_check(s, unknown, 10), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 999), 0);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 1000), SOTTO_ERR_EXPIRED);
+    assert_int_equal(sotto_rs_begin(s), 0);
+    assert_int_equal(sotto_rs_invite_use(s, hash), 0);
+    assert_int_equal(sotto_rs_invite_use(s, hash), 0);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 999), SOTTO_ERR_GONE);
+    sotto_rs_rollback(s);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 999), 0);
+}
+
+/* --- accounts and lists --- */
+
+static void test_accounts(void **state)
+{
+    int64_t id = account("alice", 1), other;
+    struct sotto_rs_account a;
+    uint8_t key[32], record[SOTTO_OPAQUE_RECORD], got[SOTTO_OPAQUE_RECORD];
+
+    memset(key, 1, sizeof key);
+    memset(record, 1, sizeof record);
+    assert_int_equal(sotto_rs_account_find(s, "bob", &a), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
+    assert_int_equal(a.id, id);
+    assert_false(a.gone);
+    assert_memory_equal(a.key, key, 32);
+    assert_int_equal(sotto_rs_account_by_key(s, key, &a), 0);
+    assert_string_equal(a.name, "alice");
+    assert_int_equal(sotto_rs_opaque_record(s, id, got), 0);
+    assert_memory_equal(got, record, sizeof got);
+    assert_int_equal(sotto_rs_account_add(s, "alicia", key, record, &other), SOTTO_ERR_EXISTS);
+    key[0] = 9;
+    assert_int_equal(sotto_rs_account_add(s, "alice", key, record, &other), SOTTO_ERR_EXISTS);
+}
+
+static void test_account_delete_leaves_the_name(void **state)
+{
+    int64_t id = account("alice", 1), box = device(id, 5);
+    uint8_t key[32], hash[32] = {3}, record[SOTTO_OPAQUE_RECORD];
+    uint8_t envelope_id[SOTTO_ENVELOPE_ID] = {4};
+    struct sotto_rs_account a;
+    struct sotto_rs_device d;
+    size_t count;
+
+    memset(key, 1, sizeof key);
+    assert_int_equal(sotto_rs_list_add(s, id, 1, bytes("a list")), 0);
+    assert_int_equal(sotto_rs_token_add(s, id, hash), 0);
+    assert_int_equal(sotto_rs_box_put(s, box, 1, envelope_id, 1, false, bytes("in clear?")), 0);
+    assert_int_equal(sotto_rs_account_delete(s, id), 0);
+    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
+    assert_true(a.gone);
+    assert_int_equal(a.version, 0);
+    assert_int_equal(sotto_rs_account_by_key(s, key, &a), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_opaque_record(s, id, record), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_device_find(s, id, 5, &d), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_token_check(s, id, hash), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_box_has(s, box, envelope_id), SOTTO_ERR_NOT_FOUND);
+    count = 1;
+    assert_int_equal(sotto_rs_boxes(s, 0, &(int64_t){0}, &count), 0);
+    assert_int_equal(count, 0);
+    sotto_rs_close(s);
+    s = NULL;
+    assert_int_equal(folder_search(&dir, "a list", 6), 0);
+    assert_int_equal(folder_search(&dir, "in clear?", 9), 0);
+    assert_int_not_equal(folder_search(&dir, "alice", 5), 0);
+}
+
+static void test_lists_since(void **state)
+{
+    int64_t id = account("alice", 1);
+    struct sotto_rs_lists l;
+    struct sotto_rs_account a;
+    SOTTO_AUTO_BUF mem = SOTTO_BUF(100000);
+    char text[8];
+
+    for (uint32_t v = 1; v <= 40; v++) {
+        snprintf(text, sizeof text, "list%02u", (unsigned)v);
+        assert_int_equal(sotto_rs_list_add(s, id, v, bytes(text)), 0);
+    }
+    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
+    assert_int_equal(a.version, 40);
+    assert_int_equal(sotto_rs_lists_since(s, id, 38, 1000, &mem, &l), 0);
+    assert_int_equal(l.count, 2);
+    assert_memory_equal(mem.p + l.lists[0].at, "list39", 6);
+    assert_memory_equal(mem.p + l.lists[1].at, "list40", 6);
+    assert_int_equal(sotto_rs_lists_since(s, id, 0, 1000, &mem, &l), 0);
+    assert_int_equal(l.count, SOTTO_LISTS_IN_FRAME);
+    assert_memory_equal(mem.p + l.lists[0].at, "list17", 6);
+    /* However little room: the newest one. */
+    assert_int_equal(sotto_rs_lists_since(s, id, 0, 1, &mem, &l), 0);
+    assert_int_equal(l.count, 1);
+    assert_memory_equal(mem.p + l.lists[0].at, "list40", 6);
+    assert_int_equal(sotto_rs_lists_since(s, id, 0, 12, &mem, &l), 0);
+    assert_int_equal(l.count, 2);
+    assert_int_equal(sotto_rs_lists_since(s, id, 40, 1000, &mem, &l), 0);
+    assert_int_equal(l.count, 0);
+}
+
+static void test_tokens(void **state)
+{
+    int64_t a = account("alice", 1), b = account("bob", 2);
+    uint8_t hash[32] = {1};
+
+    assert_int_equal(sotto_rs_token_add(s, a, hash), 0);
+    assert_int_equal(sotto_rs_token_add(s, a, hash), 0);
+    assert_int_equal(sotto_rs_token_check(s, a, hash), 0);
+    assert_int_equal(sotto_rs_token_check(s, b, hash), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_token_remove(s, b, hash), 0);
+    assert_int_equal(sotto_rs_token_check(s, a, hash), 0);
+    assert_int_equal(sotto_rs_token_remove(s, a, hash), 0);
+    assert_int_equal(sotto_rs_token_check(s, a, hash), SOTTO_ERR_NOT_FOUND);
+}
+
+static void test_tokens_are_bounded(void **state)
+{
+    int64_t a = account("alice", 1);
+    uint8_t hash[32] = {0};
+
+    assert_int_equal(sotto_rs_begin(s), 0);
+    for (uint32_t i = 0; i < SOTTO_RS_TOKENS_MAX; i++) {
+        sotto_put_u32(hash, i);
+        assert_int_equal(sotto_rs_token_add(s, a, hash), 0);
+    }
+    assert_int_equal(sotto_rs_token_add(s, a, hash), 0); /* is there */
+    sotto_put_u32(hash, SOTTO_RS_TOKENS_MAX);
+    assert_int_equal(sotto_rs_token_add(s, a, hash), SOTTO_ERR_TOO_LARGE);
+    assert_int_equal(sotto_rs_commit(s), 0);
+}
+
+/* --- devices --- */
+
+static void test_device_comes_and_goes(void **state)
+{
+    int64_t id = account("alice", 1);
+    uint8_t entry[SOTTO_ENTRY_BYTES] = {1}, second[SOTTO_ENTRY_BYTES] = {2};
+    uint8_t cert[32] = {3}, prekey[SOTTO_PREKEY_BYTES] = {4}, got[SOTTO_PREKEY_BYTES];
+    uint8_t lease[SOTTO_LEASE] = {5}, envelope_id[SOTTO_ENVELOPE_ID] = {6};
+    const uint64_t dev = 0xfedcba9876543210u; /* above INT64_MAX */
+    struct sotto_rs_box boxes[SOTTO_DEVICES_MAX];
+    struct sotto_rs_device d;
+    size_t count = 0;
+
+    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_device_add(s, id, dev, entry, cert, false, prekey), 0);
+    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_true(d.listed && d.has_certificate && !d.has_lease && !d.begun && !d.adopt);
+    assert_memory_equal(d.certificate, cert, 32);
+    assert_int_equal(sotto_rs_devices(s, id, boxes, &count), 0);
+    assert_int_equal(count, 1);
+    assert_true(boxes[0].device == dev && boxes[0].box == d.box);
+    assert_int_equal(sotto_rs_device_entry(s, d.box, second), 0);
+    assert_int_equal(sotto_rs_lease_swap(s, d.box, lease), 0);
+    assert_int_equal(sotto_rs_lease_begun(s, d.box), 0);
+    assert_int_equal(sotto_rs_box_put(s, d.box, 1, envelope_id, 1, false, bytes("x")), 0);
+    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_true(d.has_lease && d.begun);
+    assert_memory_equal(d.entry, second, sizeof second);
+
+    assert_int_equal(sotto_rs_device_drop(s, d.box), 0);
+    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_true(!d.listed && !d.has_certificate && !d.has_lease && !d.begun);
+    assert_int_equal(sotto_rs_signed_get(s, d.box, got), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_box_has(s, d.box, envelope_id), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_devices(s, id, boxes, &count), 0);
+    assert_int_equal(count, 0);
+
+    assert_int_equal(sotto_rs_device_add(s, id, dev, entry, NULL, true, NULL), 0);
+    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_true(d.listed && d.adopt && !d.has_certificate);
+    assert_int_equal(sotto_rs_certificate_adopt(s, d.box, cert), 0);
+    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_true(!d.adopt && d.has_certificate);
+}
+
+static void test_links(void **state)
+{
+    int64_t id = account("alice", 1);
+    struct sotto_rs_link link = {.device = 1, .asked_at_ms = 100}, got[SOTTO_LINKS_MAX];
+    size_t count = 0;
+
+    link.entry[0] = 1;
+    link.has_certificate = true;
+    link.certificate[0] = 9;
+    assert_int_equal(sotto_rs_link_put(s, id, &link), 0);
+    link.device = 2;
+    link.asked_at_ms = 50;
+    link.has_certificate = false;
+    assert_int_equal(sotto_rs_link_put(s, id, &link), 0);
+    assert_int_equal(sotto_rs_links(s, id, 0, got, &count), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(got[0].device, 2);
+    assert_false(got[0].has_certificate);
+    assert_int_equal(got[1].device, 1);
+    assert_true(got[1].has_certificate && got[1].certificate[0] == 9);
+    link.asked_at_ms = 200; /* asked again */
+    assert_int_equal(sotto_rs_link_put(s, id, &link), 0);
+    assert_int_equal(sotto_rs_links(s, id, 100, got, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(got[0].device, 2);
+    assert_int_equal(sotto_rs_links_expire(s, 150), 0);
+    assert_int_equal(sotto_rs_links(s, id, 0, got, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(sotto_rs_link_drop(s, id, 2), 0);
+    assert_int_equal(sotto_rs_links(s, id, 0, got, &count), 0);
+    assert_int_equal(count, 0);
+}
+
+/* --- pre-keys --- */
+
+static struct sotto_prekey prekey(uint32_t generation, uint32_t id, uint64_t expires_ms)
+{
+    struct sotto_prekey k = {.type = SOTTO_PREKEY_ONE_TIME,
+                             .id = id,
+                             .generation = generation,
+                             .expires_ms = expires_ms};
+
+    sotto_put_u32(k.bytes, id);
+    sotto_put_u32(k.bytes + 4, generation);
+    return k;
+}
+
+static uint32_t add_key(int64_t box, uint32_t generation, uint32_t id)
+{
+    struct sotto_prekey k = prekey(generation, id, 1000);
+    uint32_t count = 0;
+
+    assert_int_equal(sotto_rs_one_time_add(s, box, &k), 0);
+    assert_int_equal(sotto_rs_one_time_count(s, box, &count), 0);
+    return count;
+}
+
+static uint32_t take_key(int64_t box, uint64_t now)
+{
+    uint8_t got[SOTTO_PREKEY_BYTES];
+    enum sotto_err e = sotto_rs_one_time_take(s, box, now, got);
+
+    if (e == SOTTO_ERR_NOT_FOUND)
+        return 0;
+    assert_int_equal(e, 0);
+    return sotto_get_u32(got);
+}
+
+static void test_one_time_keys_go_once(void **state)
+{
+    int64_t box = device(account("alice", 1), 5);
+
+    assert_int_equal(add_key(box, 1, 10), 1);
+    assert_int_equal(add_key(box, 1, 11), 2);
+    assert_int_equal(take_key(box, 1), 10);
+    assert_int_equal(add_key(box, 1, 10), 1); /* a page sent again after a lost answer */
+    assert_int_equal(add_key(box, 1, 11), 1);
+    assert_int_equal(add_key(box, 1, 12), 2);
+    assert_int_equal(take_key(box, 1), 11);
+    assert_int_equal(take_key(box, 1), 12);
+    assert_int_equal(take_key(box, 1), 0);
+    assert_int_equal(add_key(box, 1, 12), 0); /* used: not even when the box is empty */
+    /* A new generation counts from the start; the old one is past. */
+    assert_int_equal(add_key(box, 2, 1), 1);
+    assert_int_equal(add_key(box, 1, 99), 1);
+    assert_int_equal(sotto_rs_one_time_clear(s, box), 0);
+    assert_int_equal(add_key(box, 2, 1), 0);
+    assert_int_equal(add_key(box, 2, 2), 1);
+}
+
+static void test_one_time_keys_expire(void **state)
+{
+    int64_t box = device(account("alice", 1), 5);
+
+    add_key(box, 1, 10);
+    assert_int_equal(take_key(box, 1000), 0);
+    assert_int_equal(take_key(box, 1), 0);
+}
+
+static void test_one_time_keys_are_bounded(void **state)
+{
+    int64_t box = device(account("alice", 1), 5);
+
+    assert_int_equal(sotto_rs_begin(s), 0);
+    for (uint32_t i = 1; i <= SOTTO_RS_ONE_TIME_MAX; i++)
+        assert_int_equal(add_key(box, 1, i), i);
+    assert_int_equal(add_key(box, 1, SOTTO_RS_ONE_TIME_MAX + 1), SOTTO_RS_ONE_TIME_MAX);
+    assert_int_equal(sotto_rs_commit(s), 0);
+    /* The one that found no room was not taken for kept. */
+    assert_int_equal(take_key(box, 1), 1);
+    assert_int_equal(add_key(box, 1, SOTTO_RS_ONE_TIME_MAX + 1), SOTTO_RS_ONE_TIME_MAX);
+}
+
+static void test_handed_out(void **state)
+{
+    int64_t box = device(account("alice", 1), 5);
+    uint8_t tag[32] = {1}, other[32] = {2}, key[SOTTO_PREKEY_BYTES] = {7};
+    uint8_t got[SOTTO_PREKEY_BYTES];
+
+    assert_int_equal(sotto_rs_handed_put(s, tag, box, key, 1000), 0);
+    assert_int_equal(sotto_rs_handed_get(s, other, 1, got), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_handed_get(s, tag, 999, got), 0);
+    assert_memory_equal(got, key, sizeof got);
+    assert_int_equal(sotto_rs_handed_get(s, tag, 1000, got), SOTTO_ERR_NOT_FOUND);
+    key[0] = 8;
+    assert_int_equal(sotto_rs_handed_put(s, tag, box, key, 2000), 0);
+    assert_int_equal(sotto_rs_handed_get(s, tag, 1500, got), 0);
+    assert_int_equal(got[0], 8);
+    assert_int_equal(sotto_rs_handed_expire(s, UINT64_MAX), 0);
+    assert_int_equal(sotto_rs_handed_get(s, tag, 1, got), SOTTO_ERR_NOT_FOUND);
+}
+
+/* --- boxes --- */
+
+struct seen {
+    size_t count;
+    uint64_t seqs[16];
+    size_t lens[16];
+    bool requests[16];
+};
+
+static enum sotto_err see(void *ctx, uint64_t seq, bool request, struct sotto_bytes envelope)
+{
+    struct seen *v = ctx;
+
+    v->seqs[v->count] = seq;
+    v->requests[v->count] = request;
+    v->lens[v->count++] = envelope.n;
+    return v->count == 3 ? SOTTO_ERR_AGAIN : SOTTO_OK;
+}
+
+static enum sotto_err put(int64_t box, uint64_t seq, uint8_t id, uint32_t day, bool request)
+{
+    uint8_t envelope_id[SOTTO_ENVELOPE_ID] = {id};
+
+    return sotto_rs_box_put(s, box, seq, envelope_id, day, request, bytes("envelope"));
+}
+
+static void test_box(void **state)
+{
+    int64_t id = account("alice", 1), box = device(id, 5), other = device(id, 6);
+    const uint64_t high = (uint64_t)SOTTO_RS_EPOCH_MAX << 40;
+    struct seen v = {0};
+    uint32_t dropped;
+
+    assert_int_equal(put(box, high + 1, 1, 3, false), 0);
+    assert_int_equal(put(box, 2, 2, 3, true), 0);
+    assert_int_equal(put(box, 5, 3, 4, false), 0);
+    assert_int_equal(put(other, 5, 3, 4, false), 0);
+    assert_int_equal(put(box, 6, 3, 4, false), SOTTO_ERR_EXISTS); /* the same envelope */
+    assert_int_equal(put(box, 5, 9, 4, false), SOTTO_ERR_EXISTS); /* the same number */
+    assert_int_equal(sotto_rs_box_has(s, box, (uint8_t[SOTTO_ENVELOPE_ID]){3}), 0);
+
+    assert_int_equal(sotto_rs_box_index(s, box, see, &v), SOTTO_ERR_AGAIN);
+    assert_int_equal(v.count, 3);
+    assert_true(v.seqs[0] == 2 && v.seqs[1] == 5 && v.seqs[2] == high + 1);
+    assert_true(v.requests[0] && !v.requests[1]);
+    assert_int_equal(v.lens[0], 8);
+    v.count = 0;
+    assert_int_equal(sotto_rs_box_read(s, box, 2, 1, see, &v), 0);
+    assert_true(v.count == 1 && v.seqs[0] == 5);
+
+    assert_int_equal(sotto_rs_box_expire(s, box, 4, &dropped), 0);
+    assert_int_equal(dropped, 2);
+    assert_int_equal(sotto_rs_box_drop(s, box, UINT64_MAX), 0); /* no such number: drops nothing */
+    v.count = 0;
+    assert_int_equal(sotto_rs_box_read(s, box, 0, 9, see, &v), 0);
+    assert_int_equal(v.count, 1);
+    assert_int_equal(sotto_rs_box_drop(s, box, 5), 0);
+    v.count = 0;
+    assert_int_equal(sotto_rs_box_read(s, box, 0, 9, see, &v), 0);
+    assert_int_equal(v.count, 0);
+    assert_int_equal(sotto_rs_box_has(s, other, (uint8_t[SOTTO_ENVELOPE_ID]){3}), 0);
+}
+
+static void test_committed_survives_a_kill(void **state)
+{
+    int64_t box = device(account("alice", 1), 5);
+    struct sotto_relay_store *k;
+    struct folder other;
+
+    assert_int_equal(sotto_rs_begin(s), 0);
+    assert_int_equal(put(box, 1, 1, 1, false), 0);
+    assert_int_equal(sotto_rs_commit(s), 0);
+    assert_int_equal(sotto_rs_begin(s), 0);
+    assert_int_equal(put(box, 2, 2, 1, false), 0);
+    k = after_kill(&other);
+    assert_int_equal(sotto_rs_box_has(k, box, (uint8_t[SOTTO_ENVELOPE_ID]){1}), 0);
+    assert_int_equal(sotto_rs_box_has(k, box, (uint8_t[SOTTO_ENVELOPE_ID]){2}),
+                     SOTTO_ERR_NOT_FOUND);
+    sotto_rs_close(k);
+    folder_remove(&other);
+    sotto_rs_rollback(s);
+}
+
+static void test_boxes_in_pages(void **state)
+{
+    int64_t id = account("alice", 1), got[3], last = 0;
+    size_t count, total = 0;
+
+    for (uint64_t i = 1; i <= 7; i++)
+        device(id, i);
+    do {
+        count = 3;
+        assert_int_equal(sotto_rs_boxes(s, last, got, &count), 0);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(got[i] > last);
+            last = got[i];
+        }
+        total += count;
+    } while (count == 3);
+    assert_int_equal(total, 7);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_identity_stays),
+        CASE(test_identity_needs_random),
+        CASE(test_epoch_grows),
+        CASE(test_renew),
+        CASE(test_epochs_end),
+        CASE(test_address),
+        CASE(test_two_processes),
+        CASE(test_no_database),
+        CASE(test_invites),
+        CASE(test_accounts),
+        CASE(test_account_delete_leaves_the_name),
+        CASE(test_lists_since),
+        CASE(test_tokens),
+        CASE(test_tokens_are_bounded),
+        CASE(test_device_comes_and_goes),
+        CASE(test_links),
+        CASE(test_one_time_keys_go_once),
+        CASE(test_one_time_keys_expire),
+        CASE(test_one_time_keys_are_bounded),
+        CASE(test_handed_out),
+        CASE(test_box),
+        CASE(test_committed_survives_a_kill),
+        CASE(test_boxes_in_pages),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
