@@ -125,6 +125,7 @@ say 'bob is away; alice writes; bob comes back'
 as alice send bob "$later"
 as bob receive --wait 10 --count 1 | expect 'the late message' "$later"
 say 'What became of them, as alice sees it'
+as alice receive
 as alice history bob --limit 3
 
 say 'Safety numbers: both see the same'

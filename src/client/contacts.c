@@ -327,6 +327,49 @@ enum sotto_err sotto_tokens_requeue_all(struct sotto_engine *e)
     return err != SOTTO_OK ? err : sotto_setting_put(e->p, "tokens.queue", queue.p, queue.n);
 }
 
+/* What came while somebody was a request got no receipts; now it does. */
+struct dues {
+    size_t count, room;
+    struct due {
+        uint8_t id[SOTTO_CONTENT_ID];
+        bool shown;
+    } *due;
+};
+
+static enum sotto_err collect_due(void *ctx, const struct sotto_message_record *m)
+{
+    struct dues *d = ctx;
+
+    if (m->outgoing || !m->request)
+        return SOTTO_OK;
+    if (d->count == d->room) {
+        size_t room = d->room * 2 + 64;
+        struct due *more = realloc(d->due, room * sizeof *more);
+
+        if (more == NULL)
+            return SOTTO_ERR_NOMEM;
+        d->due = more;
+        d->room = room;
+    }
+    memcpy(d->due[d->count].id, m->id, SOTTO_CONTENT_ID);
+    d->due[d->count++].shown = m->shown;
+    return SOTTO_OK;
+}
+
+static enum sotto_err add_dues(struct sotto_engine *e, const char *name)
+{
+    struct dues d = {0};
+    enum sotto_err err = sotto_message_history(e->p, name, 0, collect_due, &d);
+
+    for (size_t i = 0; err == SOTTO_OK && i < d.count; i++) {
+        err = sotto_due_add(e->p, name, d.due[i].id, SOTTO_RECEIPT_DELIVERED);
+        if (err == SOTTO_OK && d.due[i].shown)
+            err = sotto_due_add(e->p, name, d.due[i].id, SOTTO_RECEIPT_READ);
+    }
+    free(d.due);
+    return err;
+}
+
 enum sotto_err sotto_contact_make_accepted(struct sotto_engine *e, struct sotto_contact_record *c)
 {
     enum sotto_err err;
@@ -339,7 +382,7 @@ enum sotto_err sotto_contact_make_accepted(struct sotto_engine *e, struct sotto_
         if ((err = token_queue(e, 1, c->our_token)) != SOTTO_OK)
             return err;
     }
-    if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK)
+    if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK || (err = add_dues(e, c->name)) != SOTTO_OK)
         return err;
     return sotto_message_clear_request(e->p, c->name);
 }
@@ -385,48 +428,16 @@ enum sotto_err sotto_contact_synced(struct sotto_engine *e, const struct sotto_c
                                              : SOTTO_OK;
 }
 
-struct dues {
-    struct sotto_engine *e;
-    size_t count, room;
-    uint8_t (*ids)[SOTTO_CONTENT_ID];
-    bool failed;
-};
-
-static enum sotto_err collect_due(void *ctx, const struct sotto_message_record *m)
-{
-    struct dues *d = ctx;
-
-    if (m->outgoing)
-        return SOTTO_OK;
-    if (d->count == d->room) {
-        size_t room = d->room * 2 + 64;
-        void *more = realloc(d->ids, room * sizeof *d->ids);
-
-        if (more == NULL)
-            return SOTTO_ERR_NOMEM;
-        d->ids = more;
-        d->room = room;
-    }
-    memcpy(d->ids[d->count++], m->id, SOTTO_CONTENT_ID);
-    return SOTTO_OK;
-}
-
 /* State, token for them, receipts for what came already, word to our other devices: one commit. */
 static enum sotto_err accept_all(struct sotto_engine *e, struct sotto_contact_record *c)
 {
     struct sotto_content grant = {.kind = SOTTO_CONTENT_GRANT, .has_token = true};
-    struct dues dues = {.e = e};
     enum sotto_err err;
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if ((err = sotto_contact_make_accepted(e, c)) == SOTTO_OK) {
+    if ((err = sotto_contact_make_accepted(e, c)) == SOTTO_OK)
         memcpy(grant.delivery_token, c->our_token, SOTTO_TOKEN);
-        err = sotto_message_history(e->p, c->name, 0, collect_due, &dues);
-    }
-    for (size_t i = 0; err == SOTTO_OK && i < dues.count; i++)
-        err = sotto_due_add(e->p, c->name, dues.ids[i], SOTTO_RECEIPT_DELIVERED);
-    free(dues.ids);
     if (err != SOTTO_OK ||
         (err = sotto_outbox_queue(e, c->name, 0, c->name, &grant, false)) != SOTTO_OK ||
         (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {

@@ -175,6 +175,7 @@ void sotto_outbox_send(struct sotto_engine *e, struct job *j)
         if (sotto_changed_note(e, j->id) == SOTTO_OK)
             sotto_changed_flush(e);
         sotto_tokens_flush(e);
+        sotto_receipts_flush(e); /* writing to somebody accepts him */
     }
 }
 
