@@ -8,8 +8,8 @@ import sys
 SOURCE, BUILD, TMP = (os.environ[n] for n in ("SOTTO_SOURCE", "SOTTO_BUILD", "TMPDIR"))
 PREFIX = "/usr/local"
 EXPECTED = {
-    "bin/sotto", "bin/sottod", "include/sotto/sotto.h", "lib/libsotto.so", "lib/libsotto.so.0",
-    "lib/pkgconfig/sotto.pc", "share/man/man1/sotto.1", "share/man/man8/sottod.8",
+    "bin/sotto", "bin/sottod", "include/sotto/sotto.h", "lib/libsotto.a", "lib/libsotto.so",
+    "lib/libsotto.so.0", "lib/pkgconfig/sotto.pc", "share/man/man1/sotto.1", "share/man/man8/sottod.8",
     "share/bash-completion/completions/sotto", "share/sotto/installed-files",
 }
 PROGRAM = """
@@ -51,15 +51,27 @@ def programs_run(root):
         assert name in version, version
 
 
-def library_is_usable(root):
+def builds_and_runs(root, static):
     source, program = os.path.join(TMP, "p.c"), os.path.join(TMP, "p")
     with open(source, "w") as f:
         f.write(PROGRAM)
     pc = dict(PKG_CONFIG_PATH=f"{root}{PREFIX}/lib/pkgconfig", PKG_CONFIG_SYSROOT_DIR=root)
-    flags = run("pkg-config", "--cflags", "--libs", "sotto", **pc).split()
+    ask = ["pkg-config", "--cflags", "--libs"] + (["--static"] if static else [])
+    flags = run(*ask, "sotto", **pc).split()
+    if static:
+        flags[flags.index("-lsotto")] = f"{root}{PREFIX}/lib/libsotto.a"
     run("cc", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-std=c99", source, *flags, "-o", program)
     version = run("pkg-config", "--modversion", "sotto", **pc).strip()
-    assert run(program, LD_LIBRARY_PATH=f"{root}{PREFIX}/lib").strip() == version
+    path = "" if static else f"{root}{PREFIX}/lib"
+    assert run(program, LD_LIBRARY_PATH=path).strip() == version
+
+
+def library_is_usable(root):
+    builds_and_runs(root, static=False)
+
+
+def archive_is_usable(root):
+    builds_and_runs(root, static=True)
 
 
 def uninstalled(root):
@@ -81,6 +93,7 @@ def main():
         ("the installed programs run", programs_run),
         ("a strict C99 program builds against the installed library by pkg-config",
          library_is_usable),
+        ("it builds against the archive too", archive_is_usable),
         ("make uninstall removes what was installed, leaves data and says where it is",
          uninstalled),
     ]

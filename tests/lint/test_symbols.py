@@ -35,6 +35,18 @@ def exported():
     return {line.split()[-1].split("@")[0] for line in out.splitlines()}
 
 
+def in_archive():
+    path = os.path.join(os.path.dirname(library()), "libsotto.a")
+    out = subprocess.run(["nm", "-g", "--defined-only", path], check=True, capture_output=True,
+                         text=True).stdout
+    return {line.split()[-1] for line in out.splitlines() if len(line.split()) == 3}
+
+
+def check_archive():
+    """libsotto.a shows the functions of sotto/sotto.h and nothing else"""
+    return sorted(in_archive() ^ declared())
+
+
 def check_nothing_else():
     """libsotto exports nothing that is not in sotto/sotto.h"""
     return sorted(exported() - declared())
@@ -55,4 +67,4 @@ def check_prefix():
 
 
 if __name__ == "__main__":
-    tap.main([check_nothing_else, check_all_there, check_prefix])
+    tap.main([check_nothing_else, check_all_there, check_archive, check_prefix])
