@@ -194,8 +194,8 @@ static void print(struct sotto_outgoing *o, struct sotto_sent *s)
     struct sotto_view view = {.out = o->out, .in_chat = o->tty, .me = me};
 
     (void)snprintf(me, sizeof me, "you to %s", s->peer);
-    s->shown = s->state; /* first: printing asks for what is held */
     sotto_view_message(&view, &m);
+    s->shown = s->state;
     forget_text(s);
 }
 
@@ -228,8 +228,8 @@ static void report(struct sotto_outgoing *o, size_t first)
         same++;
     }
     if (state == SOTTO_MESSAGE_FAILED)
-        sotto_out(o->out, SOTTO_OUT_NOTE, "Not sent to %s: %s (%s); again with: resend %s", s->peer,
-                  s->brief, s->reason, s->id);
+        sotto_out(o->out, SOTTO_OUT_NOTE, "Not sent to %s: %s (%s)%s%s", s->peer, s->brief,
+                  s->reason, s->id[0] != 0 ? "; again with: resend " : "", s->id);
     else if (same == 1)
         sotto_out(o->out, SOTTO_OUT_NOTE, "[%s] to %s: %s", sotto_view_state(state), s->peer,
                   s->brief);
@@ -244,9 +244,11 @@ static void tidy(struct sotto_outgoing *o)
 
     while (i < o->count) {
         const struct sotto_sent *s = &o->row[i];
+        /* What failed may be sent again, unless it was refused and is not kept. */
         bool over = s->shown == s->state && s->request == 0 &&
-                    (s->state >= SOTTO_MESSAGE_READ ||
-                     (s->state == SOTTO_MESSAGE_DELIVERED && o->count > KEEP_ROWS));
+                    (s->state == SOTTO_MESSAGE_READ ||
+                     (s->state == SOTTO_MESSAGE_FAILED && s->id[0] == 0) ||
+                     (s->state >= SOTTO_MESSAGE_DELIVERED && o->count > KEEP_ROWS));
 
         if (over)
             drop(o, i);
@@ -257,6 +259,11 @@ static void tidy(struct sotto_outgoing *o)
 
 void sotto_outgoing_flush(struct sotto_outgoing *o, uint64_t mono_ms, bool all)
 {
+    /* Whoever prints a line in a chat flushes first, so that what was written before it stands
+     * above it; the lines printed here come back to this place. */
+    if (o->flushing)
+        return;
+    o->flushing = true;
     /* In the order of writing: one that may not be printed yet holds up those after it, unless
      * they would overtake it on a terminal anyway. */
     for (size_t i = 0; i < o->count; i++) {
@@ -275,6 +282,7 @@ void sotto_outgoing_flush(struct sotto_outgoing *o, uint64_t mono_ms, bool all)
             report(o, i);
     }
     tidy(o);
+    o->flushing = false;
 }
 
 uint64_t sotto_outgoing_deadline(const struct sotto_outgoing *o)

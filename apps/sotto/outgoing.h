@@ -35,6 +35,7 @@ struct sotto_outgoing {
     size_t count, room;
     const struct sotto_out *out;
     bool tty;
+    bool flushing;            /* what is printed now must not print what comes after it */
     enum sotto_result result; /* the first that was not OK */
     bool unreachable_said;
 };
