@@ -57,6 +57,7 @@ static enum sotto_err get_ctx(EVP_CIPHER_CTX **ret)
         if (ctx == NULL || EVP_CipherInit_ex2(ctx, shared.gcm, NULL, NULL, 1, NULL) != 1 ||
             pthread_setspecific(shared.key, ctx) != 0) {
             EVP_CIPHER_CTX_free(ctx);
+            ERR_clear_error();
             return SOTTO_ERR_NOMEM;
         }
         thread_ctx = ctx;

@@ -36,6 +36,11 @@ static void on_free(const volatile void *p)
 {
 }
 
+bool alloc_fail_at(size_t n)
+{
+    return false;
+}
+
 __attribute__((constructor)) static void install(void)
 {
     if (__sanitizer_install_malloc_and_free_hooks(on_malloc, on_free) == 0)
@@ -49,29 +54,42 @@ void *__libc_calloc(size_t n, size_t len);
 void *__libc_realloc(void *p, size_t len);
 void *__libc_memalign(size_t align, size_t len);
 
-EXPORT void *malloc(size_t len)
+static _Thread_local size_t until_failure;
+
+bool alloc_fail_at(size_t n)
+{
+    until_failure = n;
+    return true;
+}
+
+static bool granted(void)
 {
     atomic_fetch_add(&calls, 1);
-    return __libc_malloc(len);
+    if (until_failure == 0 || --until_failure > 0)
+        return true;
+    errno = ENOMEM;
+    return false;
+}
+
+EXPORT void *malloc(size_t len)
+{
+    return granted() ? __libc_malloc(len) : NULL;
 }
 
 EXPORT void *calloc(size_t n, size_t len)
 {
-    atomic_fetch_add(&calls, 1);
-    return __libc_calloc(n, len);
+    return granted() ? __libc_calloc(n, len) : NULL;
 }
 
 EXPORT void *realloc(void *p, size_t len)
 {
-    atomic_fetch_add(&calls, 1);
-    return __libc_realloc(p, len);
+    return granted() ? __libc_realloc(p, len) : NULL;
 }
 
 EXPORT void *memalign(size_t align, size_t len);
 EXPORT void *memalign(size_t align, size_t len)
 {
-    atomic_fetch_add(&calls, 1);
-    return __libc_memalign(align, len);
+    return granted() ? __libc_memalign(align, len) : NULL;
 }
 
 EXPORT void *aligned_alloc(size_t align, size_t len)

@@ -176,6 +176,41 @@ static void threads_do_not_share(void **state)
     }
 }
 
+/* The first long message of a thread is the only one that needs memory. */
+static void *seal_without_memory(void *arg)
+{
+    struct sotto_secret32 key = {{1}};
+    static uint8_t text[2000], ct[2016];
+    uint8_t nonce[12] = {0};
+    enum sotto_err e;
+
+    for (size_t n = 1; n < 20; n++) {
+        memset(ct, 0xee, sizeof ct);
+        (void)alloc_fail_at(n);
+        e = sotto_aead_seal(&key, nonce, NULL, 0, text, sizeof text, ct);
+        (void)alloc_fail_at(0);
+        if (e == 0)
+            return n > 1 ? NULL : arg;
+        if (e != SOTTO_ERR_NOMEM || ct[0] != 0xee || ERR_peek_error() != 0)
+            return arg;
+    }
+    return arg;
+}
+
+static void without_memory_nothing_is_sealed(void **state)
+{
+    pthread_t t;
+    void *failed;
+
+    if (!alloc_fail_at(0)) {
+        print_message("skip: the sanitizer owns malloc\n");
+        skip();
+    }
+    assert_int_equal(pthread_create(&t, NULL, seal_without_memory, &failed), 0);
+    assert_int_equal(pthread_join(t, &failed), 0);
+    assert_null(failed);
+}
+
 static void no_allocation(void **state)
 {
     struct sotto_secret32 key = {{1}};
@@ -197,8 +232,11 @@ static void no_allocation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gcm_vectors),           cmocka_unit_test(every_length),
-        cmocka_unit_test(forgeries_are_refused), cmocka_unit_test(threads_do_not_share),
+        cmocka_unit_test(gcm_vectors),
+        cmocka_unit_test(every_length),
+        cmocka_unit_test(forgeries_are_refused),
+        cmocka_unit_test(threads_do_not_share),
+        cmocka_unit_test(without_memory_nothing_is_sealed),
         cmocka_unit_test(no_allocation),
     };
 

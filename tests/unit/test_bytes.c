@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "alloc_count.h"
+
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 static void reader_integers(void **state)
@@ -202,6 +204,23 @@ static void buf_grows_to_its_cap(void **state)
     sotto_buf_consume(&b, 0);
 }
 
+static void buf_is_unchanged_without_memory(void **state)
+{
+    SOTTO_AUTO_BUF b = SOTTO_BUF(1000);
+    struct sotto_buf before;
+
+    assert_int_equal(sotto_buf_add(&b, "abc", 3), 0);
+    before = b;
+    if (!alloc_fail_at(1)) {
+        print_message("skip: the sanitizer owns malloc\n");
+        skip();
+    }
+    assert_int_equal(sotto_buf_reserve(&b, 500), SOTTO_ERR_NOMEM);
+    assert_memory_equal(&b, &before, sizeof b);
+    assert_memory_equal(b.p, "abc", 3);
+    assert_int_equal(sotto_buf_reserve(&b, 500), 0);
+}
+
 static const struct {
     const char *raw;
     size_t len;
@@ -338,6 +357,7 @@ int main(void)
         cmocka_unit_test(writer_layout),
         cmocka_unit_test(writer_first_failure_sticks),
         cmocka_unit_test(buf_grows_to_its_cap),
+        cmocka_unit_test(buf_is_unchanged_without_memory),
         cmocka_unit_test(text_encodings_known_values),
         cmocka_unit_test(text_encodings_every_byte),
         cmocka_unit_test(text_decoders_are_strict),

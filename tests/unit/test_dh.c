@@ -270,6 +270,40 @@ static void wipe_clears_the_private_part(void **state)
     assert_true(sotto_is_zero(&pair, sizeof pair));
 }
 
+/* Each allocation in turn fails, in a thread that has nothing yet: the agreement does not need it.
+ */
+static void *agree_without_memory(void *arg)
+{
+    struct sotto_dh_pair pair = {.priv = {{9}}};
+    struct sotto_secret32 k;
+    uint8_t want[32];
+    enum sotto_err e;
+
+    (void)alloc_fail_at(*(size_t *)arg);
+    e = sotto_dh(&pair, base_point, &k);
+    (void)alloc_fail_at(0);
+    if (e != 0 || ERR_peek_error() != 0 || crypto_scalarmult(want, pair.priv.b, base_point) != 0 ||
+        memcmp(k.b, want, 32) != 0)
+        return arg;
+    return NULL;
+}
+
+static void agreement_works_without_memory(void **state)
+{
+    pthread_t t;
+    void *failed;
+
+    if (!alloc_fail_at(0)) {
+        print_message("skip: the sanitizer owns malloc\n");
+        skip();
+    }
+    for (size_t n = 1; n < 16; n++) {
+        assert_int_equal(pthread_create(&t, NULL, agree_without_memory, &n), 0);
+        assert_int_equal(pthread_join(t, &failed), 0);
+        assert_null(failed);
+    }
+}
+
 static void no_allocation(void **state)
 {
     struct sotto_env_fixed f;
@@ -300,6 +334,7 @@ int main(void)
         cmocka_unit_test(low_order_points_are_refused),
         cmocka_unit_test(failing_random_generator_stops_generate),
         cmocka_unit_test(wipe_clears_the_private_part),
+        cmocka_unit_test(agreement_works_without_memory),
         cmocka_unit_test(no_allocation),
     };
 

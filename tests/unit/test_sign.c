@@ -237,6 +237,26 @@ static void no_allocation_up_to_4_kib(void **state)
     assert_true(sotto_is_zero(&key, sizeof key));
 }
 
+static void large_messages_need_memory(void **state)
+{
+    static uint8_t msg[4097];
+    struct sotto_sign_pair key;
+    uint8_t sig[64];
+
+    sotto_sign_from_seed(&(struct sotto_secret32){{1}}, &key);
+    memset(sig, 0xee, sizeof sig);
+    if (!alloc_fail_at(1)) {
+        print_message("skip: the sanitizer owns malloc\n");
+        skip();
+    }
+    assert_int_equal(sotto_sign(&key, "test", msg, sizeof msg, sig), SOTTO_ERR_NOMEM);
+    assert_int_equal(sig[0], 0xee);
+    assert_int_equal(sotto_sign(&key, "test", msg, sizeof msg, sig), 0);
+    assert_true(alloc_fail_at(1));
+    assert_int_equal(sotto_sign_verify(key.pub, "test", msg, sizeof msg, sig), SOTTO_ERR_NOMEM);
+    assert_int_equal(sotto_sign_verify(key.pub, "test", msg, sizeof msg, sig), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +268,7 @@ int main(void)
         cmocka_unit_test(failing_random_generator_stops_generate),
         cmocka_unit_test(bad_purpose_is_our_bug),
         cmocka_unit_test(no_allocation_up_to_4_kib),
+        cmocka_unit_test(large_messages_need_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
