@@ -109,6 +109,14 @@ enum sotto_err sotto_account_load(struct sotto_engine *e)
     e->registered = true;
     e->revoked = revoked != 0;
     e->deleted = deleted != 0;
+    if (e->revoked || e->deleted) {
+        e->why = SOTTO_ERR_DENIED;
+        e->why_result = SOTTO_RESULT_PROFILE;
+        snprintf(e->why_text, sizeof e->why_text, "%s",
+                 e->deleted ? "the account was deleted. Its messages stay readable here"
+                            : "this device was removed from the account. Its messages stay "
+                              "readable here");
+    }
     return SOTTO_OK;
 }
 

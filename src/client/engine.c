@@ -148,6 +148,7 @@ enum sotto_err sotto_engine_new(const struct sotto_env *env, struct sotto_profil
     e->ops = ops;
     e->ctx = ctx;
     e->in_last = &e->in_first;
+    e->lane = 1;
     e->out = SOTTO_BUF(64 * 1024 * 1024);
     e->why = SOTTO_ERR_AGAIN;
     e->why_result = SOTTO_RESULT_UNREACHABLE;

@@ -49,7 +49,6 @@ void sotto_outbox_offline(struct sotto_engine *e)
         o->in_flight = 0;
         o->retry_mono = 0;
         o->held_count = o->bad_count = 0;
-        memset(o->lanes, 0, sizeof o->lanes); /* lanes belong to the connection */
     }
 }
 
@@ -88,20 +87,6 @@ static bool among(uint64_t device, const uint64_t *list, size_t count)
         if (list[i] == device)
             return true;
     return false;
-}
-
-static uint32_t *lane_of(struct outgoing *o, uint64_t device)
-{
-    for (size_t i = 0; i < SOTTO_DEVICES_MAX; i++)
-        if (o->lanes[i].device == device || o->lanes[i].lane == 0) {
-            if (o->lanes[i].lane == 0)
-                o->lanes[i].lane = 1;
-            o->lanes[i].device = device;
-            return &o->lanes[i].lane;
-        }
-    o->lanes[0].device = device; /* devices come and go: more than the list can hold */
-    o->lanes[0].lane++;
-    return &o->lanes[0].lane;
 }
 
 /* All waiting send calls for this account end with the same words. */
@@ -511,11 +496,14 @@ static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, 
     case SOTTO_PARCEL_GONE:
         err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
         break;
-    default: /* full, quota, lane closed: the device waits, with a new lane */
+    case SOTTO_PARCEL_LANE_CLOSED: /* an earlier refusal closed it: at once again, on a new one */
+        e->lane++;
+        break;
+    default: /* full, or our share of it: the device waits */
+        e->lane++;
         if (o->held_count < SOTTO_DEVICES_MAX && !among(device, o->held, o->held_count))
             o->held[o->held_count++] = device;
         o->full_mono = sotto_mono_ms(e->env) + SOTTO_FULL_RETRY_MS;
-        (*lane_of(o, device))++;
     }
     return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
 }
@@ -550,6 +538,7 @@ static void submit_refused(struct sotto_engine *e, struct outgoing *o, const str
 {
     enum sotto_err err;
 
+    e->lane++; /* the relay closed this one, so that nothing overtakes what it refused */
     switch (a->u.error.code) {
     case SOTTO_RELAY_LIST_CHANGED:
         err = SOTTO_OK;
@@ -646,7 +635,7 @@ static bool submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
         r->u.submit.parcels[r->u.submit.count++] = (struct sotto_parcel){
             .device = wp->device,
             .envelope = {wp->envelope.p, wp->envelope.n},
-            .lane = *lane_of(o, wp->device),
+            .lane = e->lane,
         };
         part += wp->envelope.n;
     }

@@ -95,10 +95,6 @@ struct outgoing {
     uint64_t retry_mono;     /* nothing before this; 0: at once */
     uint64_t full_mono;      /* held mailboxes are tried again then */
     size_t held_count;       /* devices whose mailbox is full */
-    struct {
-        uint64_t device;
-        uint32_t lane;
-    } lanes[SOTTO_DEVICES_MAX];
     uint64_t held[SOTTO_DEVICES_MAX];
     size_t bad_count;        /* devices whose keys are not valid: nothing is encrypted for them */
     uint64_t bad[SOTTO_DEVICES_MAX];
@@ -169,6 +165,7 @@ struct sotto_engine {
     int quiet_pings;
     uint64_t delivered; /* envelopes that came on this connection and before */
     struct outgoing *outgoing;
+    uint32_t lane; /* of submits; a new one after each refusal */
     bool pumping;
     uint8_t (*changed)[SOTTO_CONTENT_ID]; /* messages to tell about after the commit */
     size_t changed_count, changed_room;
