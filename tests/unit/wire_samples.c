@@ -291,6 +291,14 @@ static void list_answers(void)
             s->lists[j] = some(3100 + 10 * i + j, 200 + i);
     }
     answer(SOTTO_ANS_LISTS);
+    a = answer(SOTTO_ANS_LISTS);
+    a->u.lists.count = 2;
+    strcpy(a->u.lists.since[0].name, "erin");
+    a->u.lists.since[0].count = 2;
+    a->u.lists.since[0].lists[0] = some(3600, 90);
+    a->u.lists.since[0].lists[1] = some(3700, 95);
+    strcpy(a->u.lists.since[1].name, "frank");
+    a->u.lists.since[1].gone = true;
     a = answer(SOTTO_ANS_LIST_CHANGED);
     a->u.list_changed.list = some(3500, 321);
 }
