@@ -54,6 +54,7 @@ struct sotto_chat {
     size_t typed_len;
     uint64_t typed_ms, typing_sent_ms;
     bool interrupted; /* Ctrl-C on an empty line: the next one leaves */
+    bool resumed;     /* after a stop of our own */
     wchar_t completion[64];
 
     bool leaving;

@@ -184,27 +184,30 @@ static void suspend(struct sotto_chat *c)
     (void)sotto_screen_flush(&c->screen);
     sotto_edit_raw(c->edit, false);
     (void)raise(SIGSTOP);
+    c->resumed = true; /* the SIGCONT that ended it is still to be read */
     sotto_screen_resize(&c->screen);
     sotto_edit_raw(c->edit, true);
 }
 
-static void on_interrupt(struct sotto_chat *c)
+static bool on_interrupt(struct sotto_chat *c)
 {
     size_t len, cursor;
 
     (void)sotto_edit_text(c->edit, &len, &cursor);
     if (len > 0) {
         sotto_edit_clear(c->edit);
-        c->interrupted = false;
-    } else if (c->interrupted) {
-        c->leaving = true;
-    } else {
-        c->interrupted = true;
-        sotto_out(&c->out, SOTTO_OUT_NOTE, "Ctrl-C once more leaves.");
+        return true;
     }
+    if (c->interrupted) {
+        c->leaving = true;
+        return false;
+    }
+    c->interrupted = true;
+    sotto_out(&c->out, SOTTO_OUT_NOTE, "Ctrl-C once more leaves.");
+    return false;
 }
 
-/* True: the editor has to look at what has changed. */
+/* True: the editor has to throw away what is typed. */
 static bool on_signal(struct sotto_chat *c)
 {
     int number = c->cli->signal;
@@ -212,8 +215,7 @@ static bool on_signal(struct sotto_chat *c)
     c->cli->signal = 0;
     switch (number) {
     case SIGINT:
-        on_interrupt(c);
-        return true;
+        return on_interrupt(c);
     case SIGWINCH:
         sotto_screen_resize(&c->screen);
         return false;
@@ -221,11 +223,16 @@ static bool on_signal(struct sotto_chat *c)
         suspend(c);
         return false;
     case SIGCONT:
-        sotto_edit_raw(c->edit, true);
+        if (!c->resumed) { /* stopped from outside; what is on the screen now is not ours */
+            sotto_screen_forget(&c->screen);
+            sotto_screen_resize(&c->screen);
+            sotto_edit_raw(c->edit, true);
+        }
+        c->resumed = false;
         return false;
     default: /* SIGTERM, SIGHUP, SIGQUIT */
         c->leaving = true;
-        return true;
+        return false;
     }
 }
 
@@ -243,23 +250,24 @@ static bool wait_for_key(void *ctx)
 {
     struct sotto_chat *c = ctx;
 
-    c->interrupted &= sotto_edit_busy(c->edit) == false;
     while (!c->leaving) {
         uint64_t now;
 
         sotto_chat_events(c);
         now = sotto_cli_mono();
         forget_typists(c, now);
-        if (input_waits())
-            return true; /* a paste: drawn when it is over */
+        if (input_waits()) { /* a paste is drawn when it is over */
+            c->interrupted = false;
+            return true;
+        }
         say_typing(c, now);
         draw(c);
         switch (sotto_cli_turn(c->cli, STDIN_FILENO, sotto_chat_timeout(c, sotto_cli_mono()))) {
         case SOTTO_CLI_INPUT:
-            return true;
+            break; /* seen above */
         case SOTTO_CLI_SIGNALLED:
             if (on_signal(c))
-                return !c->leaving;
+                return true;
             break;
         case SOTTO_CLI_WORKED:
             break;

@@ -95,11 +95,6 @@ static int get_char(EditLine *el, wchar_t *ret)
     return 1;
 }
 
-bool sotto_edit_busy(const struct sotto_edit *e)
-{
-    return has_char(e);
-}
-
 /* ---- the line when it is done ------------------------------------------------------------ */
 
 static char *to_utf8(const wchar_t *text, size_t len)

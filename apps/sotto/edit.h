@@ -40,8 +40,6 @@ enum sotto_edit_got sotto_edit_read(struct sotto_edit *e, char **ret_line);
 const wchar_t *sotto_edit_text(const struct sotto_edit *e, size_t *ret_len, size_t *ret_cursor);
 /* Throws away what is typed; may be called from wait, which has to return then. */
 void sotto_edit_clear(struct sotto_edit *e);
-/* Is there typed text that was not looked at yet (a paste)? Then drawing can wait. */
-bool sotto_edit_busy(const struct sotto_edit *e);
 /* The terminal as it was (false), or as editing needs it (true): around a stop. */
 void sotto_edit_raw(struct sotto_edit *e, bool on);
 

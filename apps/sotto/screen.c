@@ -185,6 +185,13 @@ void sotto_screen_hide(struct sotto_screen *s)
     s->live = 0;
 }
 
+void sotto_screen_forget(struct sotto_screen *s)
+{
+    if (s->live > 0)
+        puts_out(s, "\r\n");
+    s->live = 0;
+}
+
 static void put_wide(struct sotto_screen *s, const wchar_t *w)
 {
     for (; *w != 0; w++) {

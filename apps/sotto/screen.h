@@ -40,6 +40,8 @@ void sotto_screen_free(struct sotto_screen *s);
 void sotto_screen_resize(struct sotto_screen *s);
 /* Wipes the live part, so that the cursor stands where the conversation goes on. */
 void sotto_screen_hide(struct sotto_screen *s);
+/* Somebody else has written to the terminal: the live part is given up and begun on a new row. */
+void sotto_screen_forget(struct sotto_screen *s);
 /* A line of the conversation. */
 void sotto_screen_line(struct sotto_screen *s, enum sotto_out_kind kind, const char *text,
                        size_t len, size_t lead);

@@ -242,24 +242,26 @@ class Person:
 class Terminal:
     """A program on a terminal that tmux plays, with a server of its own."""
 
-    KEYS = {"\n": "Enter"}
+    CONFIG = "set -g remain-on-exit on\nset -g remain-on-exit-format ''\nset -g status off\n"
+    # tmux itself now and then forgets how a program ended. The shell must outlive a Ctrl-C.
+    SCRIPT = 'trap : INT QUIT; "$@"; echo $? >"$CODE_FILE"'
 
     def __init__(self, lab, words, cols=100, rows=30, env=None):
         if shutil.which("tmux") is None:
             raise Skip("tmux is not installed")
         self.lab = lab
-        fd, self.socket = tempfile.mkstemp(prefix="tm", dir=lab.dir)
-        os.close(fd)
-        os.unlink(self.socket)
-        self.code_file = self.socket + ".code"
-        script = '"$@"; echo $? >"$CODE_FILE"; exec cat >/dev/null'
-        settings = {**lab.env, "CODE_FILE": self.code_file, "LC_ALL": "C.UTF-8", **(env or {})}
-        self.tmux("new-session", "-d", "-x", str(cols), "-y", str(rows), "sh", "-c", script, "sh",
-                  *words, env=settings)
+        folder = tempfile.mkdtemp(prefix="tm", dir=lab.dir)
+        self.socket, self.config, self.code_file = (
+            os.path.join(folder, n) for n in ("s", "conf", "code"))
+        with open(self.config, "w") as f:
+            f.write(self.CONFIG)
         lab.terminals.append(self)
+        self.tmux("new-session", "-d", "-x", str(cols), "-y", str(rows), "--",
+                  "sh", "-c", self.SCRIPT, "sh", *words,
+                  env={**lab.env, "CODE_FILE": self.code_file, **(env or {})})
 
     def tmux(self, *words, env=None):
-        done = subprocess.run(["tmux", "-S", self.socket, "-f", "/dev/null", *words],
+        done = subprocess.run(["tmux", "-S", self.socket, "-f", self.config, *words],
                               capture_output=True, env=env or self.lab.env, timeout=PATIENCE)
         assert done.returncode == 0, (words, done.stderr)
         return done.stdout.decode()
@@ -305,26 +307,37 @@ class Terminal:
     def until_gone(self, text):
         return until(f"{text!r} to leave the screen", self.screen, lambda s: text not in s)
 
+    def ask(self, what):
+        """A variable of the pane, as tmux(1) names them."""
+        return self.tmux("display-message", "-p", "#{%s}" % what).strip()
+
     def pid(self):
         """Of the program."""
-        shell = int(self.tmux("display-message", "-p", "#{pane_pid}"))
-        with open(f"/proc/{shell}/task/{shell}/children") as f:
-            return int(f.read().split()[0])
+        shell = self.ask("pane_pid")
+
+        def child():
+            with open(f"/proc/{shell}/task/{shell}/children") as f:
+                return f.read().split()
+        pid = int(until("the program to start", child)[0])
+        until("the program to start", lambda: os.readlink(f"/proc/{pid}/exe"),
+              lambda exe: os.path.basename(exe) not in ("dash", "bash", "sh"))
+        return pid
 
     def settings(self):
         """The terminal's modes, as stty says them (echo, icanon...)."""
-        tty = self.tmux("display-message", "-p", "#{pane_tty}").strip()
-        done = subprocess.run(["stty", "-a", "-F", tty], capture_output=True, check=True)
+        done = subprocess.run(["stty", "-a", "-F", self.ask("pane_tty")], capture_output=True, check=True)
         return done.stdout.decode().replace(";", " ").split()
 
     def wait(self):
-        """The exit code, once the program has ended by itself."""
+        """The exit code, once the program has ended by itself (128 + N: by signal N)."""
         def code():
-            with contextlib.suppress(OSError, ValueError), open(self.code_file) as f:
-                return int(f.read())
-            return None
-        return until(f"the program to end; screen: {self.screen()}", code,
-                     lambda c: c is not None)
+            with contextlib.suppress(FileNotFoundError), open(self.code_file) as f:
+                return f.read().strip()
+            return ""
+        try:
+            return int(until("the program to end", code))
+        except AssertionError as e:
+            raise AssertionError(f"{e}; on its screen:\n{self.screen()}") from None
 
     def end(self):
         with contextlib.suppress(AssertionError):
