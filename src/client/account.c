@@ -547,6 +547,7 @@ void sotto_account_rolled_back(struct sotto_engine *e)
     }
     if ((err = sotto_setting_put_u64(e->p, "device.generation", e->generation + 1)) != SOTTO_OK ||
         (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) != SOTTO_OK ||
+        (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) != SOTTO_OK ||
         (err = sotto_sessions_clear(e->p, NULL, 0)) != SOTTO_OK ||
         (err = sotto_item_unseal(e->p)) != SOTTO_OK) {
         sotto_profile_rollback(e->p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "client/state.h"
 
 /* From a content to an envelope: which session, the ratchet step, the seal. */
@@ -59,6 +59,26 @@ enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint
     return SOTTO_OK;
 }
 
+/*
+ * The relay gives the same asker the same one-time key for a day, so that a lost answer costs
+ * nothing. A key that was used once is gone at its owner: a second handshake within that day goes
+ * under the last-resort key, and so do all of them for a day after we came back from an older copy
+ * of the profile, which has forgotten what it used. Setting "used.<device>": the last one used.
+ */
+static enum sotto_err may_use(struct sotto_engine *e, const struct sotto_prekey *k, bool *ret)
+{
+    uint64_t last = 0, healed = 0;
+    char key[32];
+    enum sotto_err err;
+
+    snprintf(key, sizeof key, "used.%016llx", (unsigned long long)k->device);
+    if ((err = sotto_setting_get_u64(e->p, key, &last)) != SOTTO_OK ||
+        (err = sotto_setting_get_u64(e->p, "heal.ms", &healed)) != SOTTO_OK)
+        return err;
+    *ret = last != k->id && (healed == 0 || sotto_now_ms(e->env) > healed + DAY_MS);
+    return *ret ? sotto_setting_put_u64(e->p, key, k->id) : SOTTO_OK;
+}
+
 enum sotto_err sotto_seal_initiate(struct sotto_engine *e, const struct sotto_list *list,
                                    const struct sotto_device *device, const struct sotto_answer *a,
                                    struct sotto_session **ret)
@@ -73,7 +93,8 @@ enum sotto_err sotto_seal_initiate(struct sotto_engine *e, const struct sotto_li
         (err = sotto_prekey_parse(a->u.bundle.signed_prekey.p, a->u.bundle.signed_prekey.n,
                                   &keys[0])) == SOTTO_OK &&
         (!one_time || (err = sotto_prekey_parse(a->u.bundle.one_time.p, a->u.bundle.one_time.n,
-                                                &keys[1])) == SOTTO_OK)) {
+                                                &keys[1])) == SOTTO_OK) &&
+        (!one_time || (err = may_use(e, &keys[1], &one_time)) == SOTTO_OK)) {
         struct sotto_party us = {&e->us, &self, e->generation};
         struct sotto_party them = {&list->account, device, keys[0].generation};
 
