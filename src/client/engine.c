@@ -377,7 +377,12 @@ static bool lease_is_older_copy(struct sotto_engine *e, const struct sotto_answe
     SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
     const uint8_t *previous = a->u.signed_in.previous_lease;
     uint8_t now[SOTTO_LEASE];
+    uint64_t committed;
 
+    /* A copy taken while connected may know the lease; not what was acknowledged after it. */
+    if (sotto_setting_get_u64(e->p, "inbox.committed", &committed) == SOTTO_OK &&
+        a->u.signed_in.acked > committed)
+        return true;
     if (!a->u.signed_in.has_previous)
         return false;
     if (sotto_setting_read(e->p, "lease.now", now, sizeof now) == SOTTO_OK &&

@@ -296,6 +296,8 @@ enum sotto_err sotto_relay_box_drop(struct sotto_relay *r, int64_t box, uint64_t
 
     if (b == NULL)
         return SOTTO_ERR_NOMEM;
+    if (seq > b->acked)
+        b->acked = seq;
     mark_dirty(r, b);
     if ((e = sotto_rs_box_drop(r->store, box, seq)) == 0 && b->loaded)
         entries_drop(b, seq);

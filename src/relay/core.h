@@ -141,6 +141,7 @@ struct box {
     bool dirty;       /* changed in this turn */
     struct box *next_dirty;
     uint64_t last_seq; /* given out in this boot; 0: none */
+    uint64_t acked;    /* in this boot; 0: not known */
     struct box_entry *entries;
     size_t count, room;
     size_t lane_count[2], lane_bytes[2]; /* main, request */

@@ -83,6 +83,7 @@ static enum sotto_err enter(struct sotto_relay_conn *c, const struct sotto_reque
 {
     struct sotto_answer a = {.id = q->id, .type = SOTTO_ANS_SIGNED_IN};
     struct sotto_relay_store *s = c->r->store;
+    const struct box *known = sotto_relay_box_known(c->r, d->box);
     struct effect *f;
     enum sotto_err e;
 
@@ -99,6 +100,8 @@ static enum sotto_err enter(struct sotto_relay_conn *c, const struct sotto_reque
     memcpy(a.u.signed_in.previous_lease, d->lease, sizeof d->lease);
     a.u.signed_in.previous_begun = d->has_lease && d->begun;
     a.u.signed_in.list_version = account->version;
+    if (known != NULL)
+        a.u.signed_in.acked = known->acked;
     c->s.stage = STAGE_SIGNED_IN;
     c->s.account = account->id;
     memcpy(c->s.name, account->name, sizeof c->s.name);

@@ -193,6 +193,7 @@ static enum sotto_err get_signed_in(const Sotto__Wire__SignedIn *m, struct sotto
     a->u.signed_in.previous_begun = m->previous_begun;
     a->u.signed_in.list_version = m->list_version;
     a->u.signed_in.one_time_left = m->one_time_left;
+    a->u.signed_in.acked = m->acked;
     return sotto_proto_optional(&m->previous_lease, a->u.signed_in.previous_lease, SOTTO_LEASE,
                                 &a->u.signed_in.has_previous);
 }
@@ -207,6 +208,7 @@ static void put_signed_in(const struct sotto_answer *a, struct layout *l)
     m->previous_begun = a->u.signed_in.previous_begun;
     m->list_version = a->u.signed_in.list_version;
     m->one_time_left = a->u.signed_in.one_time_left;
+    m->acked = a->u.signed_in.acked;
 }
 
 static void put_opaque_registered(const struct sotto_answer *a, struct layout *l)

@@ -108,6 +108,7 @@ struct sotto_answer {
             bool previous_begun;
             uint32_t list_version;
             uint32_t one_time_left;
+            uint64_t acked; /* 0: not known (the relay was started since) */
         } signed_in;
         struct {
             uint8_t response[64];
