@@ -10,8 +10,8 @@
  * Our own account as the profile and the relay have it: identity, list, pre-keys. Sign-up and login
  * are in signup.c. Settings used here:
  *   account.name account.key account.seed(holder of the account key only) account.registered
- *   device.sign device.dh device.sealing device.generation relay.host relay.port relay.id relay.pins
- *   relay.incarnation prekey.signed(public bytes) prekey.signed.ms sealing.ms
+ *   device.sign device.dh device.sealing device.generation relay.host relay.port relay.id
+ * relay.pins relay.incarnation prekey.signed(public bytes) prekey.signed.ms sealing.ms
  */
 
 static enum sotto_err read_pair(struct sotto_engine *e, const char *key, struct sotto_dh_pair *ret)
@@ -192,8 +192,7 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
     }
     if (a->type == SOTTO_ANS_DONE) {
         added = pub->added;
-        err = sotto_account_adopt_list(e, &pub->list,
-                                       (struct sotto_bytes){pub->bytes, pub->len});
+        err = sotto_account_adopt_list(e, &pub->list, (struct sotto_bytes){pub->bytes, pub->len});
         e->relay_list_version = pub->list.version;
         free(pub);
         if (err != SOTTO_OK) {
@@ -432,8 +431,7 @@ static void keys_kept(struct sotto_engine *e, struct pending *p, const struct so
     }
     e->replace_keys = e->signed_due = false;
     if (e->relay_restored) {
-        (void)sotto_setting_put(e->p, "relay.incarnation", e->hello.incarnation,
-                                SOTTO_INCARNATION);
+        (void)sotto_setting_put(e->p, "relay.incarnation", e->hello.incarnation, SOTTO_INCARNATION);
         memcpy(e->relay.incarnation, e->hello.incarnation, SOTTO_INCARNATION);
         e->relay_restored = false;
     }
@@ -521,8 +519,7 @@ void sotto_account_online(struct sotto_engine *e)
     }
     (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
     e->replace_keys = e->relay_restored || heal != 0;
-    e->signed_due =
-        e->replace_keys || made == 0 || sotto_now_ms(e->env) > made + SOTTO_SIGNED_MS;
+    e->signed_due = e->replace_keys || made == 0 || sotto_now_ms(e->env) > made + SOTTO_SIGNED_MS;
     check_entry(e);
     if (e->signed_due || e->replace_keys || e->one_time_left < SOTTO_ONE_TIME_LOW)
         keys_upload(e);

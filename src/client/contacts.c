@@ -9,8 +9,8 @@
 #include "crypto/kdf.h"
 
 /*
- * Whom we know: their lists (trusted on first use, then only as their account key says), consent and
- * delivery tokens, verification.
+ * Whom we know: their lists (trusted on first use, then only as their account key says), consent
+ * and delivery tokens, verification.
  */
 
 enum sotto_err sotto_contact_load(struct sotto_engine *e, const char *name,
@@ -202,7 +202,6 @@ static enum sotto_err note_gone(struct sotto_engine *e, const char *name)
     return sotto_contact_put(e->p, &c);
 }
 
-
 static void lists_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     enum sotto_err err = SOTTO_OK;
@@ -210,7 +209,10 @@ static void lists_came(struct sotto_engine *e, struct pending *p, const struct s
     if (a != NULL && a->type == SOTTO_ANS_LISTS && a->u.lists.count == 1) {
         const struct sotto_lists_since *s = &a->u.lists.since[0];
 
-        if (s->gone)
+        if (strcmp(p->name, e->us.name) == 0)
+            for (size_t i = 0; i < s->count; i++)
+                sotto_account_list_changed(e, s->lists[i]);
+        else if (s->gone)
             err = note_gone(e, p->name);
         else if (!s->unknown)
             err = sotto_lists_take(e, p->name, s->lists, s->count);
@@ -333,7 +335,7 @@ struct dues {
     struct due {
         uint8_t id[SOTTO_CONTENT_ID];
         bool shown;
-    } *due;
+    } * due;
 };
 
 static enum sotto_err collect_due(void *ctx, const struct sotto_message_record *m)
@@ -424,8 +426,7 @@ enum sotto_err sotto_contact_synced(struct sotto_engine *e, const struct sotto_c
     memcpy(c.verified_key, content->u.contact_sync.verified_key, 32);
     if ((err = sotto_contact_put(e->p, &c)) != SOTTO_OK)
         return err;
-    return c.state == SOTTO_CONTACT_ACCEPTED ? sotto_message_clear_request(e->p, c.name)
-                                             : SOTTO_OK;
+    return c.state == SOTTO_CONTACT_ACCEPTED ? sotto_message_clear_request(e->p, c.name) : SOTTO_OK;
 }
 
 /* State, token for them, receipts for what came already, word to our other devices: one commit. */

@@ -271,8 +271,7 @@ void sotto_devices_welcome(struct sotto_engine *e, uint64_t device)
 
 /* --- the end --- */
 
-static void account_deleted(struct sotto_engine *e, struct pending *p,
-                            const struct sotto_answer *a)
+static void account_deleted(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     struct job *j = p->job;
 

@@ -198,6 +198,11 @@ bool sotto_engine_online(const struct sotto_engine *e)
     return e->phase == LINK_ONLINE;
 }
 
+uint32_t sotto_engine_least_pause(const struct sotto_engine *e)
+{
+    return e->replaced ? 60000 : 0;
+}
+
 bool sotto_engine_idle(const struct sotto_engine *e)
 {
     return e->phase != LINK_ONLINE || e->pending == NULL;
@@ -235,6 +240,7 @@ bool sotto_engine_target(const struct sotto_engine *e, struct sotto_engine_targe
 void sotto_engine_connecting(struct sotto_engine *e)
 {
     e->phase = LINK_DIALLING;
+    e->replaced = false;
     e->why = SOTTO_OK;
     tell_connection(e, 0);
 }
@@ -349,9 +355,10 @@ static void take_hello(struct sotto_engine *e, const struct sotto_answer *a)
 
 /* --- signing in --- */
 
-/* Settings: "lease.now" is the one that Begin was sent under; "lease.tried" those of attempts since,
- * newest last. A lease that the relay names and that is in neither, or one that began on the relay
- * without our note of it, was written by a later state of this profile: we are an older copy. */
+/* Settings: "lease.now" is the one that Begin was sent under; "lease.tried" those of attempts
+ * since, newest last. A lease that the relay names and that is in neither, or one that began on the
+ * relay without our note of it, was written by a later state of this profile: we are an older copy.
+ */
 static enum sotto_err lease_make(struct sotto_engine *e, uint8_t ret[SOTTO_LEASE])
 {
     SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
@@ -404,8 +411,8 @@ static void drained(struct sotto_engine *e, struct pending *p, const struct sott
 {
     if (a == NULL)
         return;
-    e->quiet_pings = (uint64_t)p->item != e->delivered || e->in_first != NULL ? 0
-                                                                              : e->quiet_pings + 1;
+    e->quiet_pings =
+        (uint64_t)p->item != e->delivered || e->in_first != NULL ? 0 : e->quiet_pings + 1;
     if (e->quiet_pings < 2) {
         ask_drained(e);
         return;
@@ -523,9 +530,11 @@ static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a
     /* A restored relay may not know this device yet: the owner of the account key tells it. */
     snprintf(text, sizeof text, "the relay refused to sign this device in: %s",
              a->u.error.text[0] != '\0' ? a->u.error.text : "no reason given");
-    sotto_engine_trouble(
-        e, sotto_relay_result(a->u.error.code) == SOTTO_RESULT_PROFILE ? SOTTO_ERR_DENIED : SOTTO_ERR_AGAIN,
-        text);
+    sotto_engine_trouble(e,
+                         sotto_relay_result(a->u.error.code) == SOTTO_RESULT_PROFILE
+                             ? SOTTO_ERR_DENIED
+                             : SOTTO_ERR_AGAIN,
+                         text);
 }
 
 static void signed_in(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
@@ -615,9 +624,15 @@ static void take_closing(struct sotto_engine *e, const struct sotto_answer *a)
                              "readable here");
         return;
     }
-    sotto_engine_trouble(e, SOTTO_ERR_CLOSED,
-                         a->u.closing.text[0] != '\0' ? a->u.closing.text
-                                                      : "the relay closed the connection");
+    e->replaced = a->u.closing.reason == SOTTO_CLOSING_REPLACED;
+    if (e->replaced)
+        sotto_engine_trouble(e, SOTTO_ERR_CLOSED,
+                             "this device signed in on another connection. If a copy of this "
+                             "profile is in use somewhere, end one of the two");
+    else
+        sotto_engine_trouble(e, SOTTO_ERR_CLOSED,
+                             a->u.closing.text[0] != '\0' ? a->u.closing.text
+                                                          : "the relay closed the connection");
 }
 
 static void take_push(struct sotto_engine *e, const struct sotto_answer *a)

@@ -17,7 +17,8 @@
  */
 struct sotto_engine;
 
-/* Who asked: `origin` is the owner's name for a caller (0: the process itself), `request` his number. */
+/* Who asked: `origin` is the owner's name for a caller (0: the process itself), `request` his
+ * number. */
 struct sotto_ref {
     uint32_t origin, request;
 };
@@ -26,11 +27,11 @@ enum sotto_op {
     SOTTO_OP_REGISTER = 1, /* s: address, pin, name, passphrase */
     SOTTO_OP_LOGIN,        /* the same */
     SOTTO_OP_DEVICES,
-    SOTTO_OP_APPROVE,      /* s: code */
-    SOTTO_OP_REVOKE,       /* s: device id */
+    SOTTO_OP_APPROVE, /* s: code */
+    SOTTO_OP_REVOKE,  /* s: device id */
     SOTTO_OP_ACCOUNT_DELETE,
-    SOTTO_OP_SEND,         /* s: name, text, id (16 bytes, chosen by the caller: a call that is made again
-                              after its engine ended does not send twice); n: wait, timeout_ms */
+    SOTTO_OP_SEND, /* s: name, text, id (16 bytes, chosen by the caller: a call that is made again
+                      after its engine ended does not send twice); n: wait, timeout_ms */
     SOTTO_OP_RECEIVE,      /* s: name or "" */
     SOTTO_OP_RECEIVE_STOP, /* n: request */
     SOTTO_OP_SHOWN,        /* s: id */
@@ -39,13 +40,13 @@ enum sotto_op {
     SOTTO_OP_RESEND,       /* s: id */
     SOTTO_OP_TYPING,       /* s: name; n: active */
     SOTTO_OP_CONTACTS,
-    SOTTO_OP_ACCEPT,       /* s: name */
+    SOTTO_OP_ACCEPT, /* s: name */
     SOTTO_OP_BLOCK,
     SOTTO_OP_UNBLOCK,
     SOTTO_OP_SAFETY,
-    SOTTO_OP_CONFIRM,       /* s: name, digits */
+    SOTTO_OP_CONFIRM, /* s: name, digits */
     SOTTO_OP_ACCEPT_IDENTITY,
-    SOTTO_OP_TRUST,         /* s: pin or invite */
+    SOTTO_OP_TRUST, /* s: pin or invite */
     SOTTO_OP_STATUS,
     SOTTO_OP_LAST = SOTTO_OP_STATUS,
 };
@@ -59,7 +60,8 @@ struct sotto_call {
 };
 
 struct sotto_engine_ops {
-    /* row: the public structure of that type; borrowed during the call. request 0 goes to everybody. */
+    /* row: the public structure of that type; borrowed during the call. request 0 goes to
+     * everybody. */
     void (*emit)(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row);
     /* The connection has to end now; sotto_engine_disconnected() follows. */
     void (*hang_up)(void *ctx);
@@ -118,6 +120,9 @@ void sotto_engine_goodbye(struct sotto_engine *e);
 
 bool sotto_engine_has_account(const struct sotto_engine *e);
 bool sotto_engine_online(const struct sotto_engine *e);
+/* Two copies of a profile would take the connection from each other for ever: the pause that the
+ * next attempt needs at least. */
+uint32_t sotto_engine_least_pause(const struct sotto_engine *e);
 /* Nothing is under way: no request without an answer. */
 bool sotto_engine_idle(const struct sotto_engine *e);
 

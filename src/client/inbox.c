@@ -125,8 +125,8 @@ static enum sotto_err quarantine(struct sotto_engine *e, struct arrival *ar, con
     if (!ask_again || !ar->listed || ar->opened.sender_device == e->device)
         return SOTTO_OK;
     memcpy(c.u.retry.envelope_id, ar->id, sizeof ar->id);
-    return sotto_outbox_queue(e, ar->opened.sender, ar->opened.sender_device, ar->opened.sender,
-                              &c, false);
+    return sotto_outbox_queue(e, ar->opened.sender, ar->opened.sender_device, ar->opened.sender, &c,
+                              false);
 }
 
 /* --- decrypting --- */
@@ -169,9 +169,8 @@ static enum sotto_err respond(struct sotto_engine *e, struct arrival *ar,
     struct sotto_party us = {&e->us, &self, e->generation};
     struct sotto_party them = {&ar->account, &ar->device, ar->info.sender_generation};
 
-    err = sotto_session_respond(e->env, &us, &e->keys.dh, &them, ar->opened.msg,
-                                ar->opened.msg_len, &signed_key, has_one ? &one_time : NULL,
-                                sotto_now_ms(e->env), ret);
+    err = sotto_session_respond(e->env, &us, &e->keys.dh, &them, ar->opened.msg, ar->opened.msg_len,
+                                &signed_key, has_one ? &one_time : NULL, sotto_now_ms(e->env), ret);
     sotto_prekey_private_wipe(&signed_key);
     if (has_one)
         sotto_prekey_private_wipe(&one_time);
@@ -186,8 +185,8 @@ static enum sotto_err decrypt(struct sotto_engine *e, struct arrival *ar)
     bool fresh;
     enum sotto_err err;
 
-    if ((err = sotto_sessions_each(e->p, ar->opened.sender, ar->opened.sender_device,
-                                   match_session, &f)) != SOTTO_OK)
+    if ((err = sotto_sessions_each(e->p, ar->opened.sender, ar->opened.sender_device, match_session,
+                                   &f)) != SOTTO_OK)
         return err;
     fresh = f.s == NULL;
     if (fresh)
@@ -272,7 +271,8 @@ static enum sotto_err note_counter(struct sotto_engine *e, struct arrival *ar,
 }
 
 /* Our own devices confirm to the one that sent, so that it can forget the envelope. */
-static enum sotto_err confirm(struct sotto_engine *e, struct arrival *ar, const uint8_t id[SOTTO_CONTENT_ID])
+static enum sotto_err confirm(struct sotto_engine *e, struct arrival *ar,
+                              const uint8_t id[SOTTO_CONTENT_ID])
 {
     struct sotto_content r = {.kind = SOTTO_CONTENT_RECEIPT};
 
@@ -301,7 +301,8 @@ static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, c
     m.state = ar->own ? SOTTO_MESSAGE_STORED : SOTTO_MESSAGE_RECEIVED;
     m.request = !ar->own && ar->contact.state != SOTTO_CONTACT_ACCEPTED;
     m.counter = c->counter;
-    m.sent_at_ms = c->sent_at_ms > now ? now : c->sent_at_ms; /* a claim; nobody writes in the future */
+    m.sent_at_ms =
+        c->sent_at_ms > now ? now : c->sent_at_ms; /* a claim; nobody writes in the future */
     m.received_at_ms = now;
     if (ar->own)
         m.stored_at_ms = now;
@@ -314,8 +315,9 @@ static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, c
         ar->contact.state = SOTTO_CONTACT_REQUEST;
         if ((err = sotto_contact_put(e->p, &ar->contact)) != SOTTO_OK)
             return err;
-        sotto_notice(e, "Request from %s. To answer with receipts: sotto accept %s; to refuse: sotto "
-                        "block %s",
+        sotto_notice(e,
+                     "Request from %s. To answer with receipts: sotto accept %s; to refuse: sotto "
+                     "block %s",
                      peer, peer, peer);
     }
     err = sotto_message_add(e->p, &m);

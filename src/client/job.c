@@ -65,7 +65,8 @@ void sotto_job_offline(struct sotto_engine *e, struct job *j)
 {
     switch (j->op) {
     case SOTTO_OP_SEND:
-        sotto_job_done(e, j, e->why_result == SOTTO_RESULT_OK ? SOTTO_RESULT_UNREACHABLE : e->why_result,
+        sotto_job_done(e, j,
+                       e->why_result == SOTTO_RESULT_OK ? SOTTO_RESULT_UNREACHABLE : e->why_result,
                        "kept here and sent as soon as the relay can be reached: %s", e->why_text);
         break;
     case SOTTO_OP_STATUS:
@@ -79,7 +80,8 @@ void sotto_job_offline(struct sotto_engine *e, struct job *j)
         sotto_devices_list(e, j);
         break;
     default:
-        sotto_job_done(e, j, e->why_result == SOTTO_RESULT_OK ? SOTTO_RESULT_UNREACHABLE : e->why_result,
+        sotto_job_done(e, j,
+                       e->why_result == SOTTO_RESULT_OK ? SOTTO_RESULT_UNREACHABLE : e->why_result,
                        "%s", e->why_text);
     }
 }
@@ -180,10 +182,10 @@ static enum sotto_err put_relay(struct sotto_engine *e, uint8_t (*pins)[32], siz
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
     if ((err = sotto_setting_put(e->p, "relay.pins", pins, count * 32)) != SOTTO_OK ||
-        (moved != NULL && ((err = sotto_setting_put(e->p, "relay.host", moved->host,
-                                                    strlen(moved->host))) != SOTTO_OK ||
-                           (err = sotto_setting_put_u64(e->p, "relay.port", moved->port)) !=
-                               SOTTO_OK))) {
+        (moved != NULL &&
+         ((err = sotto_setting_put(e->p, "relay.host", moved->host, strlen(moved->host))) !=
+              SOTTO_OK ||
+          (err = sotto_setting_put_u64(e->p, "relay.port", moved->port)) != SOTTO_OK))) {
         sotto_profile_rollback(e->p);
         return err;
     }

@@ -95,8 +95,8 @@ out:
 
 static const char *state_word(uint32_t state)
 {
-    static const char *const words[] = {"unknown", "received",  "queued", "stored",
-                                        "delivered", "read", "failed"};
+    static const char *const words[] = {"unknown",   "received", "queued", "stored",
+                                        "delivered", "read",     "failed"};
 
     return state < sizeof words / sizeof words[0] ? words[state] : words[0];
 }
@@ -153,8 +153,7 @@ void sotto_outbox_send(struct sotto_engine *e, struct job *j)
         sotto_job_done(e, j, SOTTO_RESULT_USAGE,
                        j->text_len == 0 ? "an empty message is not sent"
                                         : "a message has at most 32 KiB");
-    } else if (!sotto_utf8_valid(j->text, j->text_len) ||
-               memchr(j->text, 0, j->text_len) != NULL) {
+    } else if (!sotto_utf8_valid(j->text, j->text_len) || memchr(j->text, 0, j->text_len) != NULL) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "the text is not valid UTF-8");
     } else if ((err = sotto_contact_load(e, j->name, &c)) != SOTTO_OK) {
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
@@ -384,7 +383,8 @@ static enum sotto_err pick_session(void *ctx, const uint8_t id[SOTTO_SESSION_ID]
 }
 
 /* They could not open that envelope: all our older sessions with that device are doubtful, the one
- * that the request came on is good. The same content id goes out once more, for this device only. */
+ * that the request came on is good. The same content id goes out once more, for this device only.
+ */
 static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint64_t device,
                                  struct retry *r, uint32_t retries)
 {
@@ -474,8 +474,8 @@ enum sotto_err sotto_outbox_fail(struct sotto_engine *e, const uint8_t id[SOTTO_
     for (size_t i = 0; err == SOTTO_OK && i < d.count; i++)
         err = sotto_item_drop(e->p, d.ids[i]);
     if (err == SOTTO_OK)
-        err = sotto_message_set_state(e->p, id, SOTTO_MESSAGE_FAILED, reason,
-                                      sotto_now_ms(e->env), &changed);
+        err = sotto_message_set_state(e->p, id, SOTTO_MESSAGE_FAILED, reason, sotto_now_ms(e->env),
+                                      &changed);
     if (err == SOTTO_ERR_NOT_FOUND)
         return SOTTO_OK;
     return err == SOTTO_OK && changed ? sotto_changed_note(e, id) : err;
@@ -511,7 +511,7 @@ static enum sotto_err typing_envelope(struct sotto_engine *e, const struct sotto
                                       struct sotto_request *r, uint8_t *envelope, size_t room)
 {
     struct sotto_session *s;
-    uint8_t msg[SOTTO_EPHEMERAL_MAX + 256];
+    uint8_t msg[4 * SOTTO_EPHEMERAL_MAX]; /* sotto_session_room() */
     size_t msg_len, len;
     enum sotto_err err = sotto_seal_session(e, list->account.name, d->id, &s);
 
@@ -527,8 +527,8 @@ static enum sotto_err typing_envelope(struct sotto_engine *e, const struct sotto
                                   SOTTO_ENVELOPE_EPHEMERAL, msg, msg_len, envelope, room, &len);
     sotto_session_free(s);
     if (err == SOTTO_OK)
-        r->u.submit.parcels[r->u.submit.count++] = (struct sotto_parcel){
-            .device = d->id, .envelope = {envelope, len}};
+        r->u.submit.parcels[r->u.submit.count++] =
+            (struct sotto_parcel){.device = d->id, .envelope = {envelope, len}};
     return err;
 }
 
@@ -560,8 +560,7 @@ void sotto_outbox_typing(struct sotto_engine *e, const char *name, bool active)
              strcmp(e->us.name, name) < 0 ? name : e->us.name);
     sotto_conversation_direct(e->us.relay_id, e->us.name, name, c.conversation);
     if (sotto_random(e->env, c.id, sizeof c.id) != SOTTO_OK ||
-        sotto_content_encode(&c, &content) != SOTTO_OK ||
-        (r = calloc(1, sizeof *r)) == NULL ||
+        sotto_content_encode(&c, &content) != SOTTO_OK || (r = calloc(1, sizeof *r)) == NULL ||
         (envelopes = malloc(ROOM * SOTTO_DEVICES_MAX)) == NULL)
         goto out;
     r->type = SOTTO_REQ_SUBMIT;

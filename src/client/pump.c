@@ -316,8 +316,8 @@ static void bundle_refused(struct sotto_engine *e, struct outgoing *o, const str
     if (a->type == SOTTO_ANS_ERROR && (a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE ||
                                        a->u.error.code == SOTTO_RELAY_UNKNOWN_ACCOUNT))
         o->need_list = true; /* devices changed meanwhile, or it has no keys there yet */
-    later(e, o, a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms
-                                                                       : 2000);
+    later(e, o,
+          a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 2000);
 }
 
 /* A retry request has to go on a session that certainly works: the one just made. */
@@ -423,10 +423,11 @@ static size_t targets(const struct sotto_engine *e, const struct outgoing *o, co
     return n;
 }
 
-/* Envelopes for every target that has none; NOT_FOUND and *ret_missing: a bundle is needed first. */
-static enum sotto_err seal_for(struct sotto_engine *e, struct work *w, const struct sotto_list *list,
-                               const struct sotto_device *const *to, size_t count,
-                               uint64_t *ret_missing)
+/* Envelopes for every target that has none; NOT_FOUND and *ret_missing: a bundle is needed first.
+ */
+static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
+                               const struct sotto_list *list, const struct sotto_device *const *to,
+                               size_t count, uint64_t *ret_missing)
 {
     SOTTO_AUTO_BUF content = SOTTO_BUF(SOTTO_CONTENT_MAX);
     struct sotto_session *sessions[SOTTO_DEVICES_MAX] = {NULL};
@@ -442,8 +443,8 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w, const str
             *ret_missing = to[i]->id;
     }
     if (err == SOTTO_OK)
-        err = sotto_seal_content(e, list, (struct sotto_bytes){w->content.p, w->content.n},
-                                 &content);
+        err =
+            sotto_seal_content(e, list, (struct sotto_bytes){w->content.p, w->content.n}, &content);
     if (err == SOTTO_OK && (err = sotto_profile_begin(e->p)) == SOTTO_OK) {
         for (size_t i = 0; err == SOTTO_OK && i < count; i++)
             if (sessions[i] != NULL)
@@ -451,8 +452,8 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w, const str
         for (size_t i = 0; err == SOTTO_OK && i < w->count; i++)
             if (w->parcels[i].progress == SOTTO_PARCEL_IS_PENDING &&
                 sotto_list_find(list, w->parcels[i].device) == NULL)
-                err = sotto_parcel_set(e->p, w->item.id, w->parcels[i].device,
-                                       SOTTO_PARCEL_IS_GONE);
+                err =
+                    sotto_parcel_set(e->p, w->item.id, w->parcels[i].device, SOTTO_PARCEL_IS_GONE);
         if (err == SOTTO_OK) {
             w->item.state = SOTTO_ITEM_SEALED;
             w->item.list_version = list->version;
@@ -519,8 +520,7 @@ static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o,
     for (size_t i = 0; err == SOTTO_OK && i < a->u.submitted.count; i++)
         err = parcel_result(e, o, item, a->u.submitted.results[i].device,
                             a->u.submitted.results[i].state);
-    if (err == SOTTO_OK && (err = sotto_item_get(e->p, item, take_item, &w)) == SOTTO_OK &&
-        w.found)
+    if (err == SOTTO_OK && (err = sotto_item_get(e->p, item, take_item, &w)) == SOTTO_OK && w.found)
         err = settle(e, o, &w);
     if (err == SOTTO_ERR_NOT_FOUND)
         err = SOTTO_OK;
@@ -622,8 +622,7 @@ static bool submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
     for (size_t i = 0; i < w->count; i++) {
         struct work_parcel *wp = &w->parcels[i];
 
-        if (wp->progress != SOTTO_PARCEL_IS_PENDING ||
-            among(wp->device, o->held, o->held_count))
+        if (wp->progress != SOTTO_PARCEL_IS_PENDING || among(wp->device, o->held, o->held_count))
             continue;
         if (part + wp->envelope.n > PART && r->u.submit.count > 0) {
             r->u.submit.more = true;

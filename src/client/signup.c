@@ -162,7 +162,8 @@ static enum sotto_err take_account(struct sotto_engine *e, const struct job *j,
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
     e->own_list.count = 0;
-    if ((err = sotto_setting_put(e->p, "relay.host", j->target.host, strlen(j->target.host))) != 0 ||
+    if ((err = sotto_setting_put(e->p, "relay.host", j->target.host, strlen(j->target.host))) !=
+            0 ||
         (err = sotto_setting_put_u64(e->p, "relay.port", j->target.port)) != 0 ||
         (err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32)) !=
             0 ||

@@ -9,30 +9,30 @@
 #include "e2ee/envelope.h"
 #include "e2ee/session.h"
 
-#define DAY_MS               (24ull * 3600 * 1000)
-#define SOTTO_LIFETIME_MS    (30 * DAY_MS) /* of a stored message; then it counts as expired */
-#define SOTTO_SEEN_MS        (35 * DAY_MS)
-#define SOTTO_SESSION_MS     (30 * DAY_MS) /* a fresh handshake at least so often */
-#define SOTTO_SESSIONS_KEPT  8
-#define SOTTO_RECEIVE_ONLY   (40 * DAY_MS)
-#define SOTTO_SIGNED_MS      (7 * DAY_MS)
-#define SOTTO_SEALING_MS     (30 * DAY_MS)
-#define SOTTO_SEALING_KEPT   (75 * DAY_MS)
-#define SOTTO_ONE_TIME_WANT  64
-#define SOTTO_ONE_TIME_LOW   32
-#define SOTTO_RETRIES        3
-#define SOTTO_ANSWER_MS      20000 /* a relay that does not answer within this is hung up on */
-#define SOTTO_PING_MS        60000
-#define SOTTO_FULL_RETRY_MS  30000
-#define SOTTO_LEASES         16
+#define DAY_MS              (24ull * 3600 * 1000)
+#define SOTTO_LIFETIME_MS   (30 * DAY_MS) /* of a stored message; then it counts as expired */
+#define SOTTO_SEEN_MS       (35 * DAY_MS)
+#define SOTTO_SESSION_MS    (30 * DAY_MS) /* a fresh handshake at least so often */
+#define SOTTO_SESSIONS_KEPT 8
+#define SOTTO_RECEIVE_ONLY  (40 * DAY_MS)
+#define SOTTO_SIGNED_MS     (7 * DAY_MS)
+#define SOTTO_SEALING_MS    (30 * DAY_MS)
+#define SOTTO_SEALING_KEPT  (75 * DAY_MS)
+#define SOTTO_ONE_TIME_WANT 64
+#define SOTTO_ONE_TIME_LOW  32
+#define SOTTO_RETRIES       3
+#define SOTTO_ANSWER_MS     20000 /* a relay that does not answer within this is hung up on */
+#define SOTTO_PING_MS       60000
+#define SOTTO_FULL_RETRY_MS 30000
+#define SOTTO_LEASES        16
 
 enum link_phase {
     LINK_DOWN,
     LINK_DIALLING,
-    LINK_HELLO,   /* TLS is up, the relay's hello has not come */
-    LINK_OPEN,    /* hello was right, not signed in */
+    LINK_HELLO, /* TLS is up, the relay's hello has not come */
+    LINK_OPEN,  /* hello was right, not signed in */
     LINK_SIGNING,
-    LINK_ONLINE,  /* signed in and begun */
+    LINK_ONLINE, /* signed in and begun */
 };
 
 /* A request on the wire. done(): a is NULL when the connection went before the answer came. */
@@ -44,7 +44,7 @@ struct pending {
     uint64_t sent_mono;
     pending_fn *done;
     pending_fn *then; /* lists: who is called once they were taken */
-    struct job *job; /* NULL once the job is gone */
+    struct job *job;  /* NULL once the job is gone */
     sotto_name name;
     uint64_t device;
     int64_t item;
@@ -55,8 +55,8 @@ struct job {
     struct job *next;
     struct sotto_ref ref;
     enum sotto_op op;
-    bool dead;          /* finished; freed when nobody is iterating */
-    bool needs_online;  /* ends with the cause when the connection cannot be had */
+    bool dead;         /* finished; freed when nobody is iterating */
+    bool needs_online; /* ends with the cause when the connection cannot be had */
     int phase;
     uint64_t deadline_mono; /* 0: none */
     sotto_name name;
@@ -90,13 +90,13 @@ struct incoming {
 struct outgoing {
     struct outgoing *next;
     sotto_name name;
-    uint32_t in_flight;      /* submits, list and bundle requests without answer */
-    bool need_list;          /* somebody named a newer list: fetch it before the next send */
-    uint64_t retry_mono;     /* nothing before this; 0: at once */
-    uint64_t full_mono;      /* held mailboxes are tried again then */
-    size_t held_count;       /* devices whose mailbox is full */
+    uint32_t in_flight;  /* submits, list and bundle requests without answer */
+    bool need_list;      /* somebody named a newer list: fetch it before the next send */
+    uint64_t retry_mono; /* nothing before this; 0: at once */
+    uint64_t full_mono;  /* held mailboxes are tried again then */
+    size_t held_count;   /* devices whose mailbox is full */
     uint64_t held[SOTTO_DEVICES_MAX];
-    size_t bad_count;        /* devices whose keys are not valid: nothing is encrypted for them */
+    size_t bad_count; /* devices whose keys are not valid: nothing is encrypted for them */
     uint64_t bad[SOTTO_DEVICES_MAX];
     uint64_t typing_mono;
 };
@@ -137,6 +137,7 @@ struct sotto_engine {
     uint16_t port;
     bool has_relay;
     struct sotto_relay_identity relay; /* id, incarnation and pins as last committed */
+    bool replaced;                     /* the last connection was taken by another of this device */
     bool security_stop;                /* pin outside the set: no more attempts until trusted */
 
     /* The connection. */
@@ -160,8 +161,8 @@ struct sotto_engine {
     struct job *jobs;
     int iterating;
     struct incoming *in_first, **in_last;
-    bool in_paused;      /* the first one waits for a list */
-    bool queue_drained;  /* everything that the relay had at Begin was processed */
+    bool in_paused;     /* the first one waits for a list */
+    bool queue_drained; /* everything that the relay had at Begin was processed */
     int quiet_pings;
     uint64_t delivered; /* envelopes that came on this connection and before */
     struct outgoing *outgoing;
@@ -224,8 +225,8 @@ void sotto_account_keys_low(struct sotto_engine *e, uint32_t left);
 void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes list);
 void sotto_account_tick(struct sotto_engine *e);
 void sotto_account_rolled_back(struct sotto_engine *e);
-/* Signs list (its version, prev_hash and time are set here) and sends it; the job (may be NULL) ends
- * with the relay's answer. CONFLICT: another one is on its way. */
+/* Signs list (its version, prev_hash and time are set here) and sends it; the job (may be NULL)
+ * ends with the relay's answer. CONFLICT: another one is on its way. */
 enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *list,
                                      uint64_t added, struct job *j);
 /* A linked device of ours has a newer entry. */
@@ -289,8 +290,8 @@ enum sotto_err sotto_outbox_receipt(struct sotto_engine *e, const char *from, ui
 enum sotto_err sotto_outbox_retry(struct sotto_engine *e, const char *from, uint64_t device,
                                   const uint8_t session_id[SOTTO_SESSION_ID],
                                   const uint8_t envelope_id[SOTTO_ENVELOPE_ID]);
-/* Notes a message that the running transaction changes; after the commit, flush tells: STATE event, and
- * the jobs that wait for it. */
+/* Notes a message that the running transaction changes; after the commit, flush tells: STATE event,
+ * and the jobs that wait for it. */
 enum sotto_err sotto_changed_note(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID]);
 void sotto_changed_flush(struct sotto_engine *e);
 /* The message has failed; its items are dropped. Part of the caller's transaction. */

@@ -142,8 +142,7 @@ static void emit_status(struct sotto_engine *e, struct job *j)
 void sotto_view_status(struct sotto_engine *e, struct job *j)
 {
     struct sotto_engine_target target;
-    bool settled = e->phase == LINK_ONLINE ||
-                   (e->phase == LINK_DOWN && e->why != SOTTO_ERR_AGAIN);
+    bool settled = e->phase == LINK_ONLINE || (e->phase == LINK_DOWN && e->why != SOTTO_ERR_AGAIN);
 
     if (settled || !sotto_engine_target(e, &target))
         emit_status(e, j);
@@ -182,8 +181,8 @@ static void feed(struct sotto_engine *e, struct job *j)
 {
     struct show s = {.e = e, .j = j};
 
-    (void)sotto_message_unshown(e->p, j->name[0] != '\0' ? j->name : NULL, j->last_row, 0,
-                                hand_out, &s);
+    (void)sotto_message_unshown(e->p, j->name[0] != '\0' ? j->name : NULL, j->last_row, 0, hand_out,
+                                &s);
 }
 
 /* Once: all that was there has been handed out. The receiver stays. */

@@ -68,8 +68,7 @@ static enum sotto_err pipe_write(struct pipe *p)
         sotto_buf_consume(&p->out, (size_t)n);
     }
     if (p->watch != NULL)
-        sotto_watch_set(p->watch,
-                        SOTTO_WATCH_READ | (p->out.n > 0 ? SOTTO_WATCH_WRITE : 0));
+        sotto_watch_set(p->watch, SOTTO_WATCH_READ | (p->out.n > 0 ? SOTTO_WATCH_WRITE : 0));
     return SOTTO_OK;
 }
 
@@ -265,8 +264,7 @@ static enum sotto_err greet(struct caller *k, struct sotto_bytes frame)
         (err = sotto_read_field16(&r, 4096, &passphrase)) != SOTTO_OK ||
         (err = sotto_read_done(&r)) != SOTTO_OK)
         return err;
-    answer[1] =
-        has != 0 && !c->ops->passphrase_right(c->ctx, passphrase.p, passphrase.n);
+    answer[1] = has != 0 && !c->ops->passphrase_right(c->ctx, passphrase.p, passphrase.n);
     k->welcome = answer[1] == 0;
     if ((err = frame_begin(&k->pipe, &at)) != SOTTO_OK ||
         (err = sotto_buf_add(&k->pipe.out, answer, sizeof answer)) != SOTTO_OK)
@@ -324,8 +322,8 @@ static void accept_caller(void *ctx, int events)
     }
     k->control = c;
     k->origin = ++c->next_origin;
-    k->pipe = (struct pipe){
-        .fd = fd, .in = SOTTO_BUF(2 * SOTTO_CONTROL_MAX), .out = SOTTO_BUF(OUT_MAX)};
+    k->pipe =
+        (struct pipe){.fd = fd, .in = SOTTO_BUF(2 * SOTTO_CONTROL_MAX), .out = SOTTO_BUF(OUT_MAX)};
     k->pipe.watch = sotto_watch_new(c->loop, fd, caller_ready, k);
     if (k->pipe.watch == NULL) {
         pipe_close(&k->pipe);
@@ -500,8 +498,8 @@ enum sotto_err sotto_attach(struct sotto_loop *loop, const char *dir, const char
     }
     a->ops = ops;
     a->ctx = ctx;
-    a->pipe = (struct pipe){
-        .fd = fd, .in = SOTTO_BUF(OUT_MAX), .out = SOTTO_BUF(8 * SOTTO_CONTROL_MAX)};
+    a->pipe =
+        (struct pipe){.fd = fd, .in = SOTTO_BUF(OUT_MAX), .out = SOTTO_BUF(8 * SOTTO_CONTROL_MAX)};
     sotto_put_u16(head + 2, (uint16_t)len);
     if ((err = frame_begin(&a->pipe, &at)) == SOTTO_OK &&
         (err = sotto_buf_add(&a->pipe.out, head, sizeof head)) == SOTTO_OK)
@@ -512,8 +510,7 @@ enum sotto_err sotto_attach(struct sotto_loop *loop, const char *dir, const char
     }
     if (err == SOTTO_OK)
         err = wait_welcome(a, timeout_ms);
-    if (err == SOTTO_OK &&
-        (a->pipe.watch = sotto_watch_new(loop, fd, attached_ready, a)) == NULL)
+    if (err == SOTTO_OK && (a->pipe.watch = sotto_watch_new(loop, fd, attached_ready, a)) == NULL)
         err = SOTTO_ERR_NOMEM;
     if (err != SOTTO_OK) {
         sotto_attached_free(a);

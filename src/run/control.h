@@ -9,9 +9,9 @@
 /*
  * The control socket DIR/engine.sock (0600, same user only): how a second process hands its calls
  * to the one that runs the engine, and gets its events. Frames: u32 length | body, at most 1 MiB.
- * First frame of the client: u8 version | u8 has passphrase | field16 passphrase. A passphrase that is given must be
- * the right one; none is needed, as with an agent that was unlocked. First answer: u8 version |
- * u8 0 welcome, 1 wrong passphrase. Then calls one way, events the other.
+ * First frame of the client: u8 version | u8 has passphrase | field16 passphrase. A passphrase that
+ * is given must be the right one; none is needed, as with an agent that was unlocked. First answer:
+ * u8 version | u8 0 welcome, 1 wrong passphrase. Then calls one way, events the other.
  */
 #define SOTTO_CONTROL_MAX (1024 * 1024)
 
@@ -40,8 +40,8 @@ struct sotto_attached_ops {
     void (*event)(void *ctx, struct sotto_event *e); /* his now */
     void (*gone)(void *ctx);                         /* the engine's process ended */
 };
-/* Blocks until the engine has answered, at most timeout_ms. NOT_FOUND: nobody listens; BAD_TAG: wrong passphrase;
- * TIMEOUT, IO, NOMEM. */
+/* Blocks until the engine has answered, at most timeout_ms. NOT_FOUND: nobody listens; BAD_TAG:
+ * wrong passphrase; TIMEOUT, IO, NOMEM. */
 enum sotto_err sotto_attach(struct sotto_loop *loop, const char *dir, const char *passphrase,
                             int timeout_ms, const struct sotto_attached_ops *ops, void *ctx,
                             struct sotto_attached **ret);
@@ -50,7 +50,8 @@ enum sotto_err sotto_attached_call(struct sotto_attached *a, const struct sotto_
 /* Does somebody listen? */
 bool sotto_control_alive(const char *dir);
 
-/* u8 op | u32 request | u32 n[0] | u32 n[1] | four field32. Views of a decoded call point into data. */
+/* u8 op | u32 request | u32 n[0] | u32 n[1] | four field32. Views of a decoded call point into
+ * data. */
 enum sotto_err sotto_call_encode(const struct sotto_call *call, struct sotto_buf *buf);
 enum sotto_err sotto_call_decode(const uint8_t *data, size_t len, struct sotto_call *ret);
 

@@ -27,51 +27,73 @@ struct sotto_event {
     } u;
 };
 
-/* Each row type as a list of members: one description serves copying and both ways of the socket. */
+/* Each row type as a list of members: one description serves copying and both ways of the socket.
+ */
 enum kind { END, TEXT, BYTES, U32, U64, FLAG };
 struct member {
     enum kind kind; /* BYTES: a pointer, its length is the size_t member that follows it */
     size_t at;
 };
-#define M(kind, type, name) {kind, offsetof(struct type, name)}
+#define M(kind, type, name)                                                                        \
+    {                                                                                              \
+        kind, offsetof(struct type, name)                                                          \
+    }
 
 static const struct member done_members[] = {
     M(U32, sotto_done, result), M(TEXT, sotto_done, text), M(TEXT, sotto_done, id), {END, 0}};
 static const struct member connection_members[] = {
-    M(U32, sotto_connection, state), M(U32, sotto_connection, result),
-    M(TEXT, sotto_connection, text), M(TEXT, sotto_connection, pin),
+    M(U32, sotto_connection, state),    M(U32, sotto_connection, result),
+    M(TEXT, sotto_connection, text),    M(TEXT, sotto_connection, pin),
     M(U32, sotto_connection, retry_ms), {END, 0}};
 static const struct member message_members[] = {
-    M(TEXT, sotto_message, id), M(TEXT, sotto_message, peer), M(TEXT, sotto_message, from),
-    M(TEXT, sotto_message, device), M(TEXT, sotto_message, kind), M(BYTES, sotto_message, text),
+    M(TEXT, sotto_message, id),        M(TEXT, sotto_message, peer),
+    M(TEXT, sotto_message, from),      M(TEXT, sotto_message, device),
+    M(TEXT, sotto_message, kind),      M(BYTES, sotto_message, text),
     M(U64, sotto_message, sent_at_ms), M(U64, sotto_message, received_at_ms),
-    M(FLAG, sotto_message, outgoing), M(FLAG, sotto_message, is_request),
-    M(FLAG, sotto_message, gap), M(U32, sotto_message, state), M(TEXT, sotto_message, reason),
-    {END, 0}};
+    M(FLAG, sotto_message, outgoing),  M(FLAG, sotto_message, is_request),
+    M(FLAG, sotto_message, gap),       M(U32, sotto_message, state),
+    M(TEXT, sotto_message, reason),    {END, 0}};
 static const struct member typing_members[] = {
     M(TEXT, sotto_typing_row, from), M(FLAG, sotto_typing_row, active), {END, 0}};
-static const struct member contact_members[] = {
-    M(TEXT, sotto_contact, name), M(U32, sotto_contact, state), M(FLAG, sotto_contact, verified),
-    M(FLAG, sotto_contact, new_identity), M(FLAG, sotto_contact, accepted_us),
-    M(U32, sotto_contact, unread), M(U32, sotto_contact, devices), M(U64, sotto_contact, last_ms),
-    {END, 0}};
-static const struct member device_members[] = {
-    M(TEXT, sotto_device_row, id), M(TEXT, sotto_device_row, state),
-    M(TEXT, sotto_device_row, code), M(FLAG, sotto_device_row, holds_account_key),
-    M(U32, sotto_device_row, generation), M(U64, sotto_device_row, since_ms), {END, 0}};
-static const struct member status_members[] = {
-    M(TEXT, sotto_status_row, name), M(TEXT, sotto_status_row, relay),
-    M(TEXT, sotto_status_row, relay_id), M(TEXT, sotto_status_row, pin),
-    M(TEXT, sotto_status_row, device), M(U32, sotto_status_row, connection),
-    M(TEXT, sotto_status_row, why), M(TEXT, sotto_status_row, tls_version),
-    M(TEXT, sotto_status_row, cipher), M(TEXT, sotto_status_row, group),
-    M(TEXT, sotto_status_row, relay_version), M(U32, sotto_status_row, queued),
-    M(U32, sotto_status_row, undelivered), M(U32, sotto_status_row, one_time_keys),
-    M(U32, sotto_status_row, list_version), M(U32, sotto_status_row, devices),
-    M(U32, sotto_status_row, contacts), M(FLAG, sotto_status_row, holds_account_key), {END, 0}};
-static const struct member safety_members[] = {
-    M(TEXT, sotto_safety, number), M(FLAG, sotto_safety, verified),
-    M(FLAG, sotto_safety, new_identity), {END, 0}};
+static const struct member contact_members[] = {M(TEXT, sotto_contact, name),
+                                                M(U32, sotto_contact, state),
+                                                M(FLAG, sotto_contact, verified),
+                                                M(FLAG, sotto_contact, new_identity),
+                                                M(FLAG, sotto_contact, accepted_us),
+                                                M(U32, sotto_contact, unread),
+                                                M(U32, sotto_contact, devices),
+                                                M(U64, sotto_contact, last_ms),
+                                                {END, 0}};
+static const struct member device_members[] = {M(TEXT, sotto_device_row, id),
+                                               M(TEXT, sotto_device_row, state),
+                                               M(TEXT, sotto_device_row, code),
+                                               M(FLAG, sotto_device_row, holds_account_key),
+                                               M(U32, sotto_device_row, generation),
+                                               M(U64, sotto_device_row, since_ms),
+                                               {END, 0}};
+static const struct member status_members[] = {M(TEXT, sotto_status_row, name),
+                                               M(TEXT, sotto_status_row, relay),
+                                               M(TEXT, sotto_status_row, relay_id),
+                                               M(TEXT, sotto_status_row, pin),
+                                               M(TEXT, sotto_status_row, device),
+                                               M(U32, sotto_status_row, connection),
+                                               M(TEXT, sotto_status_row, why),
+                                               M(TEXT, sotto_status_row, tls_version),
+                                               M(TEXT, sotto_status_row, cipher),
+                                               M(TEXT, sotto_status_row, group),
+                                               M(TEXT, sotto_status_row, relay_version),
+                                               M(U32, sotto_status_row, queued),
+                                               M(U32, sotto_status_row, undelivered),
+                                               M(U32, sotto_status_row, one_time_keys),
+                                               M(U32, sotto_status_row, list_version),
+                                               M(U32, sotto_status_row, devices),
+                                               M(U32, sotto_status_row, contacts),
+                                               M(FLAG, sotto_status_row, holds_account_key),
+                                               {END, 0}};
+static const struct member safety_members[] = {M(TEXT, sotto_safety, number),
+                                               M(FLAG, sotto_safety, verified),
+                                               M(FLAG, sotto_safety, new_identity),
+                                               {END, 0}};
 static const struct member link_members[] = {
     M(TEXT, sotto_link, code), M(TEXT, sotto_link, device), M(FLAG, sotto_link, ours), {END, 0}};
 static const struct member notice_members[] = {{TEXT, 0}, {END, 0}};
@@ -106,8 +128,9 @@ static size_t bytes_len(const void *row, const struct member *m)
 {
     size_t n;
 
-    memcpy(&n, (const char *)row + m->at + (offsetof(struct sotto_message, text_len) -
-                                            offsetof(struct sotto_message, text)),
+    memcpy(&n,
+           (const char *)row + m->at +
+               (offsetof(struct sotto_message, text_len) - offsetof(struct sotto_message, text)),
            sizeof n);
     return n;
 }

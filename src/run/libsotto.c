@@ -21,13 +21,15 @@
  * or is attached to the process that does. When that one ends, its calls that are open are made
  * again: by itself as the new engine, or to whoever was faster.
  */
-#define OPEN_MS 15000 /* how long to wait for a process that has the lock and does not listen yet */
+#define OPEN_MS 15000 /* how long to wait for a process that has the lock and does not listen yet  \
+                       */
 
 struct open_call { /* made while attached, not answered yet */
     struct open_call *next;
     struct sotto_call call;
     struct sotto_buf bytes;
-    bool caught_up; /* a receive call whose DONE has come: it stays open, the next DONE is dropped */
+    bool
+        caught_up; /* a receive call whose DONE has come: it stays open, the next DONE is dropped */
 };
 
 struct sotto_client {
@@ -270,8 +272,8 @@ static enum sotto_result take_place(struct sotto_client *c, bool create, char *w
         if (errno != EWOULDBLOCK)
             return errno == ENOENT ? vault_trouble(SOTTO_ERR_NOT_FOUND, why, room)
                                    : say(why, room, SOTTO_RESULT_PROFILE, strerror(errno));
-        switch (sotto_attach(c->loop, c->dir, c->passphrase, OPEN_MS, &attached_ops, c,
-                             &c->attached)) {
+        switch (
+            sotto_attach(c->loop, c->dir, c->passphrase, OPEN_MS, &attached_ops, c, &c->attached)) {
         case SOTTO_OK:
             return SOTTO_RESULT_OK;
         case SOTTO_ERR_BAD_TAG:
@@ -449,8 +451,8 @@ void sotto_client_close(struct sotto_client *c)
 
 void sotto_client_discard(struct sotto_client *c)
 {
-    static const char *const names[] = {"profile.db", "profile.db-wal", "profile.db-shm",
-                                        "vault",      "vault.bak"};
+    static const char *const names[] = {"profile.db", "profile.db-wal", "profile.db-shm", "vault",
+                                        "vault.bak"};
     bool empty = c != NULL && c->runner != NULL && !sotto_runner_has_account(c->runner);
     char *dir = c != NULL ? strdup(c->dir) : NULL, *path;
 
@@ -530,8 +532,8 @@ uint32_t sotto_register(struct sotto_client *c, const char *address, const char 
     return call_sign(c, SOTTO_OP_REGISTER, address, pin, name, passphrase);
 }
 
-uint32_t sotto_login(struct sotto_client *c, const char *address, const char *pin,
-                     const char *name, const char *passphrase)
+uint32_t sotto_login(struct sotto_client *c, const char *address, const char *pin, const char *name,
+                     const char *passphrase)
 {
     return call_sign(c, SOTTO_OP_LOGIN, address, pin, name, passphrase);
 }

@@ -81,6 +81,8 @@ static void lost(struct sotto_runner *r, enum sotto_err why, const char *text, c
 {
     uint32_t pause = next_pause(r);
 
+    if (pause < sotto_engine_least_pause(r->engine))
+        pause = sotto_engine_least_pause(r->engine);
     sotto_conn_free(r->conn);
     r->conn = NULL;
     sotto_tls_free(r->tls);
@@ -166,8 +168,8 @@ static void dial(struct sotto_runner *r)
 
     if (!sotto_engine_target(r->engine, &to))
         return;
-    trust = (struct sotto_tls_trust){.pin_count = to.pin_count,
-                                     .pins = (const uint8_t(*)[32])to.pins};
+    trust =
+        (struct sotto_tls_trust){.pin_count = to.pin_count, .pins = (const uint8_t(*)[32])to.pins};
     sotto_engine_connecting(r->engine);
     if ((err = load_cert(r)) != SOTTO_OK ||
         (err = sotto_tls_client(r->cert, &trust, &r->tls)) != SOTTO_OK ||

@@ -6,8 +6,8 @@
 #include "net/loop.h"
 
 /*
- * The engine and its connection: dials, reconnects with growing, jittered pauses, carries frames and
- * time. Owns the profile and the engine; the loop belongs to the caller.
+ * The engine and its connection: dials, reconnects with growing, jittered pauses, carries frames
+ * and time. Owns the profile and the engine; the loop belongs to the caller.
  */
 struct sotto_runner;
 
