@@ -249,11 +249,25 @@ enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *
 static void own_list_put_again(struct sotto_engine *e, struct pending *p,
                                const struct sotto_answer *a)
 {
+    struct sotto_list *list;
+
     (void)p;
-    if (a != NULL && a->type == SOTTO_ANS_ERROR)
-        sotto_log_local("the relay does not take the account's list again: %s", a->u.error.text);
-    else if (a != NULL)
+    if (a == NULL)
+        return;
+    if (a->type == SOTTO_ANS_DONE) {
         e->relay_list_version = e->own_list.version;
+        return;
+    }
+    /* A restored relay that lacks just the last device takes it from a list that leaps ahead. */
+    if (a->type == SOTTO_ANS_ERROR && a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE &&
+        e->holds_account_key && (list = malloc(sizeof *list)) != NULL) {
+        *list = e->own_list;
+        (void)sotto_account_publish(e, list, 0, NULL);
+        free(list);
+        return;
+    }
+    sotto_log_local("the relay does not take the account's list again: %s",
+                    a->type == SOTTO_ANS_ERROR ? a->u.error.text : "wrong answer");
 }
 
 static void check_entry(struct sotto_engine *e);
