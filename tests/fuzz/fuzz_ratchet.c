@@ -63,7 +63,7 @@ static void arrive(struct flight *f)
 /* Many messages that never arrive. */
 static void storm(bool to_bob)
 {
-    if (!to_bob && !sotto_session_confirmed(b))
+    if ((!to_bob && !sotto_session_confirmed(b)) || lost > 2 * KEPT)
         return;
     for (int i = 0; i < STORM; i++)
         (void)people_say(p.env, to_bob ? a : b, "gone", scratch);
