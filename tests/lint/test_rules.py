@@ -30,7 +30,8 @@ CLEAN = {
     "src/run/x.h": SPDX,
     "include/sotto/sotto.h": SPDX,
     "apps/sotto/own.h": SPDX,
-    "apps/sotto/main.c": SPDX + '#include <sotto/sotto.h>\n#include "own.h"\n'
+    "apps/sotto/meson.build": "# SPDX-License-Identifier: Apache-2.0\noutput: 'made.h',\n",
+    "apps/sotto/main.c": SPDX + '#include <sotto/sotto.h>\n#include "own.h"\n#include "made.h"\n'
                                 '#include "run/x.h"\n',
 }
 # what is planted, and the words of the rule that has to find it

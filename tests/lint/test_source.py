@@ -86,8 +86,9 @@ def check_direction():
 
 def check_written_from_src():
     """Includes of our own files are written from src/ or from the program's folder"""
+    builds = "".join(tap.read(path) for path in tap.files("meson.build", under=PRODUCT))
     for path, kind, name in includes():
-        generated = name.endswith(".pb-c.h")
+        generated = name.endswith(".pb-c.h") or f"output: '{name}'" in builds
         if ".." in name or kind == '"' and not generated and target_of(path, name) is None:
             yield f'{path} includes "{name}"'
 
