@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The end-to-end encryption, each step held against the sum of the primitives that it cannot do
- * without, both measured in this run. Two sums per step: of the fastest call that the libraries
- * offer ("least"), and of our own wrappers' calls. Content is 100 bytes, which travel as 256
- * because of the padding; the first sum of a message counts the cipher for 100 bytes all the same.
+ * without, both measured in this run; a primitive counts as the fastest call that the libraries
+ * offer here. Content is 100 bytes, which travel as 256 because of the padding, so a message has
+ * two sums: with the cipher for 256 bytes and, as if there were no padding, for 100.
  */
 #include "bench.h"
 
