@@ -544,9 +544,12 @@ void sotto_account_online(struct sotto_engine *e)
 }
 
 /*
- * The relay named a lease that this profile never wrote: it is an older copy. Ratchets that went on
+ * The relay named a lease that this profile never wrote: one of the two is an older copy, and which
+ * one cannot be told from here. So both are mended. If it is the profile: ratchets that went on
  * since must not be used again, and pre-keys handed out since are lost: next generation, new
- * keys, new sessions, and what was not sent is encrypted again.
+ * keys, new sessions, and what was not sent is encrypted again. If it is the relay (its whole
+ * folder was put back, so it does not know): what was stored but not delivered is sent again, and
+ * repeated envelopes are recognised by their ids.
  */
 void sotto_account_rolled_back(struct sotto_engine *e)
 {
@@ -560,7 +563,9 @@ void sotto_account_rolled_back(struct sotto_engine *e)
         (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) != SOTTO_OK ||
         (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) != SOTTO_OK ||
         (err = sotto_sessions_clear(e->p, NULL, 0)) != SOTTO_OK ||
-        (err = sotto_item_unseal(e->p)) != SOTTO_OK) {
+        (err = sotto_item_unseal(e->p)) != SOTTO_OK ||
+        (err = sotto_item_reopen_stored(e->p)) != SOTTO_OK ||
+        (err = sotto_tokens_requeue_all(e)) != SOTTO_OK) {
         sotto_profile_rollback(e->p);
         sotto_engine_trouble(e, err, "the profile cannot be written");
         return;
@@ -570,8 +575,9 @@ void sotto_account_rolled_back(struct sotto_engine *e)
         return;
     }
     e->generation++;
-    sotto_notice(e, "This profile was restored from an older copy. It goes on with new keys; what "
-                    "this device sent or received since that copy was made may be missing here.");
+    sotto_notice(e, "This profile (or the relay) was restored from an older copy. It goes on with "
+                    "new keys; what this device sent or received since that copy was made may be "
+                    "missing here.");
 }
 
 void sotto_account_tick(struct sotto_engine *e)

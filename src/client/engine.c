@@ -299,6 +299,7 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
                  "new one: sotto trust-relay %s",
                  old, e->why_pin, e->why_pin);
     }
+    tell_connection(e, retry_ms); /* before what ends because of it: a sign-up needs the pin */
     sotto_wipe(&e->tls.exporter, sizeof e->tls.exporter);
     sotto_buf_clear(&e->out);
     sotto_inbox_clear(e);
@@ -311,7 +312,6 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
             sotto_job_offline(e, j);
     e->iterating--;
     sotto_jobs_sweep(e);
-    tell_connection(e, retry_ms);
 }
 
 /* The hello must come from the relay that we know (or were invited to), and must name the TLS key

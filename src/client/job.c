@@ -40,6 +40,13 @@ static void job_free(struct job *j)
     free(j);
 }
 
+static enum sotto_err is_there(void *ctx, const struct sotto_message_record *m)
+{
+    (void)ctx;
+    (void)m;
+    return SOTTO_OK;
+}
+
 void sotto_job_done(struct sotto_engine *e, struct job *j, enum sotto_result result,
                     const char *fmt, ...)
 {
@@ -53,7 +60,9 @@ void sotto_job_done(struct sotto_engine *e, struct job *j, enum sotto_result res
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (memcmp(j->id, none, sizeof none) != 0)
+    /* What was refused is not kept: then there is no message of this id. */
+    if (memcmp(j->id, none, sizeof none) != 0 &&
+        sotto_message_get(e->p, j->id, is_there, NULL) == SOTTO_OK)
         sotto_hex_encode(j->id, sizeof j->id, id);
     done.text = text;
     done.id = id;
