@@ -1,0 +1,799 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device lists, devices that are added by password and approval, removed devices, restores. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "auth/opaque.h"
+#include "auth/proof.h"
+#include "base/log.h"
+#include "relay_rig.h"
+
+static struct rig r;
+static struct dev alice, second, bob;
+static struct client a, b, c;
+
+static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
+{
+    if (level == SOTTO_LOG_BUG)
+        fail_msg("%s", line);
+}
+
+static int setup(void **state)
+{
+    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
+    rig_make(&r);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_free(&r);
+    return 0;
+}
+
+static int put_list(struct client *conn, const struct dev *d)
+{
+    struct sotto_request q = dev_put_list(d);
+
+    return client_try(conn, &q);
+}
+
+static void expect_list(struct client *conn, const struct dev *d)
+{
+    struct sotto_answer *answer = client_push(conn, SOTTO_ANS_LIST_CHANGED);
+
+    assert_non_null(answer);
+    assert_int_equal(answer->u.list_changed.list.n, d->list_len);
+    assert_memory_equal(answer->u.list_changed.list.p, d->list, d->list_len);
+    sotto_answer_free(answer);
+}
+
+static void expect_closing(struct client *conn, enum sotto_closing reason)
+{
+    struct sotto_answer *answer = client_push(conn, SOTTO_ANS_CLOSING);
+
+    assert_null(conn->conn);
+    assert_non_null(answer);
+    assert_int_equal(answer->u.closing.reason, reason);
+    sotto_answer_free(answer);
+}
+
+/* --- PutList --- */
+
+static void test_next_list(void **state)
+{
+    const struct dev *one[] = {&alice};
+    struct dev fork;
+
+    dev_join(&r, &alice, &a, "alice");
+    fork = alice;
+    dev_list(&alice, one, 1, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    assert_int_equal(put_list(&a, &alice), 0); /* its answer was lost */
+    client_quiet(&a);
+    fork.parsed.time_ms += 99;
+    dev_list(&fork, one, 1, 1);
+    {
+        struct sotto_request q = dev_put_list(&fork);
+        struct sotto_answer *answer = client_ask(&a, &q);
+
+        assert_int_equal(answer->u.error.code, SOTTO_RELAY_CONFLICT);
+        assert_int_equal(answer->u.error.list_count, 1);
+        assert_memory_equal(answer->u.error.lists[0].p, alice.list, alice.list_len);
+        sotto_answer_free(answer);
+    }
+    /* The next number on a history that is not this one. */
+    dev_list(&fork, one, 1, 1);
+    {
+        struct sotto_request q = dev_put_list(&fork);
+        struct sotto_answer *answer = client_ask(&a, &q);
+
+        assert_int_equal(answer->u.error.code, SOTTO_RELAY_CONFLICT);
+        assert_int_equal(answer->u.error.list_count, 1);
+        assert_memory_equal(answer->u.error.lists[0].p, alice.list, alice.list_len);
+        sotto_answer_free(answer);
+    }
+    rig_crash(&r);
+    dev_connect(&r, &alice, &a, 0);
+    dev_list(&alice, one, 1, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    client_free(&a);
+}
+
+static void test_lists_of_others(void **state)
+{
+    const struct dev *one[] = {&alice};
+    struct dev evil;
+    size_t at;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_join(&r, &bob, &b, "bob");
+    dev_list(&alice, one, 1, 1);
+    assert_int_equal(put_list(&b, &alice), SOTTO_RELAY_BAD_REQUEST); /* rightly signed, not his */
+    evil = alice; /* another account key than the account's, all of it rightly signed */
+    assert_int_equal(sotto_sign_generate(&r.env.env, &evil.p.account_key), 0);
+    person_update(&evil.p);
+    evil.parsed.account = evil.p.account;
+    memcpy(evil.parsed.entries[0], evil.p.entry, SOTTO_ENTRY_BYTES);
+    assert_int_equal(sotto_list_sign(&evil.p.account_key, &evil.parsed, evil.list, &evil.list_len),
+                     0);
+    assert_int_equal(put_list(&a, &evil), SOTTO_RELAY_BAD_REQUEST);
+    evil = alice;
+    evil.list[10] ^= 1;
+    assert_int_equal(put_list(&a, &evil), SOTTO_RELAY_BAD_REQUEST);
+    /* Bob's device as one's own: the account signs the list, but the entry names his account. */
+    evil = alice;
+    at = evil.list_len - SOTTO_SIGNATURE - SOTTO_ENTRY_BYTES;
+    assert_memory_equal(evil.list + at, alice.p.entry, SOTTO_ENTRY_BYTES);
+    memcpy(evil.list + at, bob.p.entry, SOTTO_ENTRY_BYTES);
+    assert_int_equal(sotto_sign(&alice.p.account_key, "device list", evil.list,
+                                evil.list_len - SOTTO_SIGNATURE,
+                                evil.list + evil.list_len - SOTTO_SIGNATURE),
+                     0);
+    assert_int_equal(put_list(&a, &evil), SOTTO_RELAY_BAD_REQUEST);
+    memcpy(evil.list + at, alice.p.entry, SOTTO_ENTRY_BYTES); /* the same steps make a good one */
+    assert_int_equal(sotto_sign(&alice.p.account_key, "device list", evil.list,
+                                evil.list_len - SOTTO_SIGNATURE,
+                                evil.list + evil.list_len - SOTTO_SIGNATURE),
+                     0);
+    assert_int_equal(put_list(&a, &evil), 0);
+    assert_int_equal(put_list(&a, &alice), 0);
+    client_free(&a);
+    client_free(&b);
+}
+
+static void test_only_devices_that_asked(void **state)
+{
+    const struct dev *both[] = {&alice, &second};
+    struct dev altered;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_second(&r, &second, &alice);
+    altered = alice;
+    dev_list(&altered, both, 2, 1);
+    assert_int_equal(put_list(&a, &altered), SOTTO_RELAY_UNKNOWN_DEVICE);
+    dev_connect(&r, &alice, &b, 0);
+    client_free(&a);
+    /* Asked, but with another entry than the one that is listed now. */
+    {
+        struct sotto_rs_account account;
+        struct sotto_rs_link link = {.asked_at_ms = r.env.now};
+
+        assert_int_equal(sotto_rs_account_find(r.store, "alice", &account), 0);
+        link.device = second.p.device.id;
+        memcpy(link.entry, second.p.entry, sizeof link.entry);
+        assert_int_equal(sotto_rs_link_put(r.store, account.id, &link), 0);
+        second.p.device.sealing_expires_ms++;
+        person_update(&second.p);
+        altered = alice;
+        dev_list(&altered, both, 2, 1);
+        assert_int_equal(put_list(&b, &altered), SOTTO_RELAY_UNKNOWN_DEVICE);
+    }
+    client_free(&b);
+}
+
+static void test_entry_changes(void **state)
+{
+    const struct dev *one[] = {&alice};
+    struct sotto_rs_account account;
+    struct sotto_rs_device d;
+
+    dev_join(&r, &alice, &a, "alice");
+    alice.p.device.generation = 2;
+    person_update(&alice.p);
+    dev_list(&alice, one, 1, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    assert_int_equal(sotto_rs_account_find(r.store, "alice", &account), 0);
+    assert_int_equal(sotto_rs_device_find(r.store, account.id, alice.p.device.id, &d), 0);
+    assert_memory_equal(d.entry, alice.p.entry, SOTTO_ENTRY_BYTES);
+    client_free(&a);
+}
+
+static void test_removed_device(void **state)
+{
+    const struct dev *one[] = {&alice};
+    struct sotto_request q;
+    struct client again;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_join(&r, &bob, &b, "bob");
+    dev_add(&r, &alice, &a, &second, &c);
+    q = submit_to(&second, "not for a removed device", 1);
+    q.u.submit.list_version = alice.parsed.version;
+    assert_int_equal(submit(&b, &q), SOTTO_PARCEL_STORED);
+    expect_deliver(&c, "not for a removed device");
+    dev_list(&alice, one, 1, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    client_quiet(&a);
+    expect_closing(&c, SOTTO_CLOSING_REVOKED);
+    client_open(&r, &again, NULL);
+    q = dev_sign_in(&second, &again);
+    assert_int_equal(client_try(&again, &q), SOTTO_RELAY_REVOKED);
+    q = submit_to(&second, "later", 2);
+    q.u.submit.list_version = alice.parsed.version;
+    assert_int_equal(submit(&b, &q), SOTTO_PARCEL_GONE);
+    {
+        struct sotto_request bundle = {.type = SOTTO_REQ_GET_BUNDLE};
+
+        strcpy(bundle.u.get_bundle.name, "alice");
+        bundle.u.get_bundle.device = second.p.device.id;
+        assert_int_equal(client_try(&b, &bundle), SOTTO_RELAY_UNKNOWN_DEVICE);
+    }
+    /* The device that stays goes on, also after a crash. */
+    rig_crash(&r);
+    dev_connect(&r, &alice, &a, 0);
+    client_open(&r, &again, NULL);
+    q = dev_sign_in(&second, &again);
+    assert_int_equal(client_try(&again, &q), SOTTO_RELAY_REVOKED);
+    client_free(&again);
+    client_free(&a);
+}
+
+static void test_removed_in_the_turn_of_its_sign_in(void **state)
+{
+    const struct dev *one[] = {&alice};
+    struct sotto_request q, list;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_add(&r, &alice, &a, &second, &c);
+    client_free(&c);
+    client_open(&r, &c, NULL);
+    dev_list(&alice, one, 1, 1);
+    q = dev_sign_in(&second, &c);
+    client_send(&c, &q);
+    list = dev_put_list(&alice);
+    client_send(&a, &list);
+    rig_turn(&r);
+    assert_null(c.conn);
+    client_free(&c);
+    client_open(&r, &c, NULL);
+    q = dev_sign_in(&second, &c);
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_REVOKED);
+    client_free(&c);
+    client_free(&a);
+}
+
+/* --- GetLists --- */
+
+static void test_get_lists(void **state)
+{
+    const struct dev *one[] = {&alice};
+    struct sotto_request q = {.type = SOTTO_REQ_GET_LISTS};
+    struct sotto_answer *answer;
+    struct sotto_list list;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_join(&r, &bob, &b, "bob");
+    for (int i = 0; i < 30; i++) {
+        dev_list(&alice, one, 1, 1);
+        assert_int_equal(put_list(&a, &alice), 0);
+        rig_pass(&r, 200);
+    }
+    q.u.get_lists.count = 3;
+    strcpy(q.u.get_lists.known[0].name, "alice");
+    q.u.get_lists.known[0].version = 29;
+    strcpy(q.u.get_lists.known[1].name, "nobody");
+    strcpy(q.u.get_lists.known[2].name, "bob");
+    q.u.get_lists.known[2].version = 1;
+    answer = client_ask(&b, &q);
+    assert_int_equal(answer->type, SOTTO_ANS_LISTS);
+    assert_int_equal(answer->u.lists.count, 3);
+    assert_int_equal(answer->u.lists.since[0].count, 2);
+    assert_int_equal(sotto_list_open(answer->u.lists.since[0].lists[0].p,
+                                     answer->u.lists.since[0].lists[0].n, &list),
+                     0);
+    assert_int_equal(list.version, 30); /* oldest first */
+    assert_memory_equal(answer->u.lists.since[0].lists[1].p, alice.list, alice.list_len);
+    assert_true(answer->u.lists.since[1].unknown && !answer->u.lists.since[1].gone);
+    assert_true(!answer->u.lists.since[2].unknown && answer->u.lists.since[2].count == 0);
+    sotto_answer_free(answer);
+    /* Sixteen times a long history: each gets its newest, and the frame holds. */
+    q.u.get_lists.count = SOTTO_GET_LISTS_MAX;
+    for (size_t i = 0; i < SOTTO_GET_LISTS_MAX; i++) {
+        strcpy(q.u.get_lists.known[i].name, "alice");
+        q.u.get_lists.known[i].version = 0;
+    }
+    answer = client_ask(&b, &q);
+    assert_int_equal(answer->u.lists.count, SOTTO_GET_LISTS_MAX);
+    for (size_t i = 0; i < SOTTO_GET_LISTS_MAX; i++) {
+        const struct sotto_lists_since *s = &answer->u.lists.since[i];
+
+        assert_true(s->count > 0);
+        assert_memory_equal(s->lists[s->count - 1].p, alice.list, alice.list_len);
+    }
+    sotto_answer_free(answer);
+    client_free(&a);
+    client_free(&b);
+}
+
+/* --- adding a device --- */
+
+#define PASSWORD "seven herons in the reeds"
+
+struct opaque_names {
+    struct sotto_opaque_ids ids;
+    uint8_t context[15 + 32];
+};
+
+static void opaque_ids(const struct client *conn, const struct dev *d, struct opaque_names *ret)
+{
+    memcpy(ret->context, "sotto/1 opaque", 15);
+    memcpy(ret->context + 15, conn->peer.exporter, 32);
+    ret->ids = (struct sotto_opaque_ids){
+        .server = {d->p.account.relay_id, 32},
+        .client = {(const uint8_t *)d->p.account.name, strlen(d->p.account.name)},
+        .context = {ret->context, sizeof ret->context},
+    };
+}
+
+/* Signed up with a password that works. */
+static void join_with_password(struct dev *d, struct client *conn, const char *name)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_OPAQUE_REGISTER}, reg;
+    uint8_t export_key[SOTTO_OPAQUE_KEY];
+    struct sotto_opaque_client *o;
+    struct opaque_names names;
+    struct sotto_answer *answer;
+    struct client first;
+
+    dev_make(&r, d, name);
+    client_open(&r, &first, NULL);
+    opaque_ids(&first, d, &names);
+    strcpy(q.u.opaque_register.name, name);
+    assert_int_equal(sotto_opaque_register_start(&r.env.env, PASSWORD, strlen(PASSWORD),
+                                                 q.u.opaque_register.request, &o),
+                     0);
+    answer = client_ask(&first, &q);
+    assert_int_equal(answer->type, SOTTO_ANS_OPAQUE_REGISTERED);
+    reg = dev_register(d, NULL);
+    assert_int_equal(sotto_opaque_register_finish(&r.env.env, o, &names.ids,
+                                                  answer->u.opaque_registered.response,
+                                                  reg.u.register_.opaque_record, export_key),
+                     0);
+    sotto_answer_free(answer);
+    sotto_opaque_client_free(o);
+    assert_int_equal(client_try(&first, &reg), 0);
+    client_free(&first);
+    dev_connect(&r, d, conn, 0);
+}
+
+/* 0: logged in; -1: this client found the password wrong (or the relay); else the error. */
+static int login(struct client *conn, const struct dev *d, const char *name, const char *password)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_OPAQUE_LOGIN};
+    struct sotto_request finish = {.type = SOTTO_REQ_OPAQUE_FINISH};
+    uint8_t session[SOTTO_OPAQUE_KEY], export_key[SOTTO_OPAQUE_KEY];
+    struct sotto_opaque_client *o;
+    struct opaque_names names;
+    struct sotto_answer *answer;
+    enum sotto_err e;
+    int result;
+
+    opaque_ids(conn, d, &names);
+    strcpy(q.u.opaque_login.name, name);
+    assert_int_equal(
+        sotto_opaque_login_start(&r.env.env, password, strlen(password), q.u.opaque_login.ke1, &o),
+        0);
+    answer = client_ask(conn, &q);
+    if (answer->type != SOTTO_ANS_OPAQUE_CHALLENGE) {
+        assert_int_equal(answer->type, SOTTO_ANS_ERROR);
+        result = (int)answer->u.error.code;
+        if (result == SOTTO_RELAY_TOO_MANY)
+            assert_true(answer->u.error.retry_ms > 0);
+        sotto_answer_free(answer);
+        sotto_opaque_client_free(o);
+        return result;
+    }
+    e = sotto_opaque_login_finish(o, &names.ids, answer->u.opaque_challenge.ke2,
+                                  finish.u.opaque_finish.ke3, session, export_key);
+    sotto_answer_free(answer);
+    sotto_opaque_client_free(o);
+    if (e != 0)
+        return -1;
+    answer = client_ask(conn, &finish);
+    result = answer->type == SOTTO_ANS_ERROR ? (int)answer->u.error.code : 0;
+    if (result == 0) {
+        assert_int_equal(answer->type, SOTTO_ANS_LOGGED_IN);
+        assert_int_equal(answer->u.logged_in.count, 1);
+        assert_memory_equal(answer->u.logged_in.lists[0].p, d->list, d->list_len);
+    }
+    sotto_answer_free(answer);
+    return result;
+}
+
+static void test_add_a_device(void **state)
+{
+    const struct dev *both[] = {&alice, &second};
+    uint8_t certificate[32] = {9};
+    struct sotto_request q, links = {.type = SOTTO_REQ_GET_LINKS};
+    struct sotto_request bundle = {.type = SOTTO_REQ_GET_BUNDLE};
+    struct sotto_answer *answer;
+
+    join_with_password(&alice, &a, "alice");
+    dev_second(&r, &second, &alice);
+    client_open(&r, &c, certificate);
+    q = dev_link(&second);
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_BAD_REQUEST); /* not before the password */
+    assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
+    assert_int_equal(client_try(&c, &links), SOTTO_RELAY_NOT_SIGNED_IN);
+    q.u.link.has_certificate = true;
+    memset(q.u.link.certificate, 8, 32);
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_CERTIFICATE);
+    memcpy(q.u.link.certificate, certificate, 32);
+    assert_int_equal(client_try(&c, &q), 0);
+    sotto_answer_free(client_push(&a, SOTTO_ANS_LINK_PENDING));
+    assert_int_equal(client_try(&c, &q), 0); /* once more: the same request */
+    sotto_answer_free(client_push(&a, SOTTO_ANS_LINK_PENDING));
+
+    answer = client_ask(&a, &links);
+    assert_int_equal(answer->type, SOTTO_ANS_LINKS);
+    assert_int_equal(answer->u.links.count, 1);
+    assert_memory_equal(answer->u.links.pending[0].entry.p, second.p.entry, SOTTO_ENTRY_BYTES);
+    assert_int_equal(answer->u.links.pending[0].asked_at_ms, r.env.now);
+    sotto_answer_free(answer);
+
+    dev_list(&alice, both, 2, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    expect_list(&c, &alice);
+    answer = client_ask(&a, &links);
+    assert_int_equal(answer->u.links.count, 0);
+    sotto_answer_free(answer);
+    /* On the same connection it signs in; its pre-key and certificate are in place. */
+    q = dev_sign_in(&second, &c);
+    sotto_answer_free(client_ask(&c, &q));
+    strcpy(bundle.u.get_bundle.name, "alice");
+    bundle.u.get_bundle.device = second.p.device.id;
+    answer = client_ask(&a, &bundle);
+    assert_int_equal(answer->type, SOTTO_ANS_BUNDLE);
+    assert_memory_equal(answer->u.bundle.signed_prekey.p, second.p.signed_prekey.bytes,
+                        SOTTO_PREKEY_BYTES);
+    sotto_answer_free(answer);
+    client_free(&c);
+    client_open(&r, &c, alice.list);
+    q = dev_sign_in(&second, &c);
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_CERTIFICATE);
+    /* From now on each learns what the other changes. */
+    client_free(&c);
+    client_open(&r, &c, certificate);
+    q = dev_sign_in(&second, &c);
+    sotto_answer_free(client_ask(&c, &q));
+    dev_list(&alice, both, 2, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    expect_list(&c, &alice);
+    client_quiet(&a);
+    client_free(&a);
+    client_free(&c);
+}
+
+static void test_link_checks(void **state)
+{
+    struct sotto_request q;
+    struct dev evil;
+    uint8_t entry[SOTTO_ENTRY_BYTES];
+
+    join_with_password(&alice, &a, "alice");
+    dev_make(&r, &bob, "bob");
+    dev_second(&r, &second, &alice);
+    client_open(&r, &c, NULL);
+    assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
+    q = dev_link(&bob); /* an entry for another account */
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_BAD_REQUEST);
+    q = dev_link(&second);
+    memcpy(entry, second.p.entry, sizeof entry);
+    entry[20] ^= 1;
+    q.u.link.entry.p = entry;
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_BAD_REQUEST);
+    q = dev_link(&second);
+    q.u.link.signed_prekey.p = alice.p.signed_prekey.bytes;
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_BAD_REQUEST);
+    q = dev_link(&alice); /* listed already */
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_CONFLICT);
+    /* Eight wait at most. */
+    for (int i = 0; i < SOTTO_LINKS_MAX; i++) {
+        dev_second(&r, &evil, &alice);
+        q = dev_link(&evil);
+        assert_int_equal(client_try(&c, &q), 0);
+    }
+    dev_second(&r, &evil, &alice);
+    q = dev_link(&evil);
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_TOO_MANY);
+    client_free(&a);
+    client_free(&c);
+}
+
+static void test_link_waits_ten_minutes(void **state)
+{
+    const struct dev *both[] = {&alice, &second};
+    struct sotto_request q, links = {.type = SOTTO_REQ_GET_LINKS};
+    struct sotto_answer *answer;
+    struct dev late;
+
+    join_with_password(&alice, &a, "alice");
+    dev_second(&r, &second, &alice);
+    client_open(&r, &c, NULL);
+    assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
+    q = dev_link(&second);
+    assert_int_equal(client_try(&c, &q), 0);
+    for (int i = 0; i < 9; i++) {
+        struct sotto_request ping = {.type = SOTTO_REQ_PING};
+
+        rig_pass(&r, 60 * 1000);
+        assert_int_equal(client_try(&a, &ping), 0);
+    }
+    assert_non_null(c.conn); /* it may wait in silence */
+    answer = client_ask(&a, &links);
+    assert_int_equal(answer->u.links.count, 1);
+    sotto_answer_free(answer);
+    rig_pass(&r, 60 * 1000);
+    answer = client_ask(&a, &links);
+    assert_int_equal(answer->u.links.count, 0);
+    sotto_answer_free(answer);
+    late = alice;
+    dev_list(&late, both, 2, 1);
+    assert_int_equal(put_list(&a, &late), SOTTO_RELAY_UNKNOWN_DEVICE);
+    client_free(&a);
+    client_free(&c);
+}
+
+static void test_approved_after_the_connection_broke(void **state)
+{
+    const struct dev *both[] = {&alice, &second};
+    struct sotto_request q;
+
+    join_with_password(&alice, &a, "alice");
+    dev_second(&r, &second, &alice);
+    client_open(&r, &c, NULL);
+    assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
+    q = dev_link(&second);
+    assert_int_equal(client_try(&c, &q), 0);
+    client_free(&c);
+    rig_crash(&r);
+    dev_connect(&r, &alice, &a, 0);
+    dev_list(&alice, both, 2, 1);
+    assert_int_equal(put_list(&a, &alice), 0);
+    dev_connect(&r, &second, &c, 0);
+    client_free(&a);
+    client_free(&c);
+}
+
+/* --- passwords --- */
+
+static void test_wrong_passwords_end_the_connection(void **state)
+{
+    struct sotto_request finish = {.type = SOTTO_REQ_OPAQUE_FINISH};
+    struct sotto_request start = {.type = SOTTO_REQ_OPAQUE_LOGIN};
+    struct sotto_opaque_client *o;
+    struct sotto_answer *answer;
+
+    join_with_password(&alice, &a, "alice");
+    client_open(&r, &c, NULL);
+    strcpy(start.u.opaque_login.name, "alice");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            sotto_opaque_login_start(&r.env.env, "wrong", 5, start.u.opaque_login.ke1, &o), 0);
+        sotto_opaque_client_free(o);
+        answer = client_ask(&c, &start);
+        assert_int_equal(answer->type, SOTTO_ANS_OPAQUE_CHALLENGE);
+        sotto_answer_free(answer);
+        answer = client_ask(&c, &finish);
+        assert_int_equal(answer->u.error.code, SOTTO_RELAY_WRONG_PASSWORD);
+        sotto_answer_free(answer);
+    }
+    expect_closing(&c, SOTTO_CLOSING_PROTOCOL);
+    client_free(&c);
+    /* Who is told by KE2 that he guessed wrong, and says nothing, has tried all the same. */
+    client_open(&r, &c, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(login(&c, &alice, "alice", "wrong"), -1);
+    assert_int_equal(login(&c, &alice, "alice", PASSWORD), SOTTO_RELAY_TOO_MANY);
+    assert_non_null(a.conn);
+    client_free(&a);
+    client_free(&c);
+}
+
+/* How long an account, or none, resists. */
+static unsigned guesses(const char *name, unsigned seconds)
+{
+    unsigned given = 0;
+
+    for (unsigned s = 0; s < seconds; s++) {
+        struct sotto_request q = {.type = SOTTO_REQ_OPAQUE_LOGIN};
+        struct sotto_opaque_client *o;
+        struct sotto_answer *answer;
+
+        client_open(&r, &c, NULL);
+        snprintf(c.peer.address, sizeof c.peer.address, "x");
+        strcpy(q.u.opaque_login.name, name);
+        assert_int_equal(sotto_opaque_login_start(&r.env.env, "guess", 5, q.u.opaque_login.ke1, &o),
+                         0);
+        sotto_opaque_client_free(o);
+        answer = client_ask(&c, &q);
+        given += answer->type == SOTTO_ANS_OPAQUE_CHALLENGE;
+        sotto_answer_free(answer);
+        client_free(&c);
+        r.env.mono += 1000;
+    }
+    return given;
+}
+
+static void test_guessing_gets_slower(void **state)
+{
+    unsigned existing, missing;
+    struct client other;
+    struct sotto_request q;
+
+    join_with_password(&alice, &a, "alice");
+    existing = guesses("alice", 300);
+    r.env.mono += 3600 * 1000;
+    rig_pass(&r, 0);
+    missing = guesses("nobody", 300);
+    assert_int_equal(existing, missing); /* the same for an account and for none */
+    assert_true(existing >= 5 && existing < 16);
+    /* A device that is listed never notices. */
+    guesses("alice", 20);
+    client_open(&r, &other, NULL);
+    q = dev_sign_in(&alice, &other);
+    sotto_answer_free(client_ask(&other, &q));
+    assert_non_null(other.conn);
+    client_free(&other);
+    client_free(&a);
+}
+
+static void test_right_password_is_forgiven(void **state)
+{
+    join_with_password(&alice, &a, "alice");
+    for (int i = 0; i < 4; i++) {
+        client_open(&r, &c, NULL);
+        assert_int_equal(login(&c, &alice, "alice", "wrong"), -1);
+        assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
+        client_free(&c);
+    }
+    client_free(&a);
+}
+
+static void test_no_account_looks_like_a_wrong_password(void **state)
+{
+    join_with_password(&alice, &a, "alice");
+    client_open(&r, &c, NULL);
+    assert_int_equal(login(&c, &alice, "nobody", PASSWORD), -1);
+    client_free(&a);
+    client_free(&c);
+}
+
+/* --- the end of an account --- */
+
+static void test_delete_account(void **state)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_DELETE_ACCOUNT}, lists, wrong, s;
+    struct sotto_answer *answer;
+    struct dev other;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_join(&r, &bob, &b, "bob");
+    dev_add(&r, &alice, &a, &second, &c);
+    wrong = q;
+    assert_int_equal(sotto_delete_proof_sign(&bob.p.account_key, a.peer.exporter,
+                                             alice.p.account.relay_id, "alice",
+                                             wrong.u.delete_account.proof),
+                     0);
+    assert_int_equal(client_try(&a, &wrong), SOTTO_RELAY_BAD_PROOF);
+    assert_int_equal(sotto_delete_proof_sign(&alice.p.account_key, b.peer.exporter,
+                                             alice.p.account.relay_id, "alice",
+                                             wrong.u.delete_account.proof),
+                     0);
+    assert_int_equal(client_try(&a, &wrong), SOTTO_RELAY_BAD_PROOF); /* of another connection */
+    assert_int_equal(sotto_delete_proof_sign(&alice.p.account_key, a.peer.exporter,
+                                             alice.p.account.relay_id, "alice",
+                                             q.u.delete_account.proof),
+                     0);
+    assert_int_equal(client_try(&a, &q), 0);
+    expect_closing(&a, SOTTO_CLOSING_REVOKED);
+    expect_closing(&c, SOTTO_CLOSING_REVOKED);
+    client_free(&a);
+    client_free(&c);
+
+    lists = (struct sotto_request){.type = SOTTO_REQ_GET_LISTS};
+    lists.u.get_lists.count = 1;
+    strcpy(lists.u.get_lists.known[0].name, "alice");
+    answer = client_ask(&b, &lists);
+    assert_true(answer->u.lists.since[0].gone && answer->u.lists.since[0].count == 0);
+    sotto_answer_free(answer);
+    s = submit_to(&alice, "hello", 1);
+    assert_int_equal(submit(&b, &s), -SOTTO_RELAY_NAME_GONE);
+    client_open(&r, &a, NULL);
+    s = dev_sign_in(&alice, &a);
+    assert_int_equal(client_try(&a, &s), SOTTO_RELAY_NAME_GONE);
+    dev_make(&r, &other, "alice");
+    s = dev_register(&other, NULL);
+    assert_int_equal(client_try(&a, &s), SOTTO_RELAY_NAME_GONE);
+    client_free(&a);
+    client_free(&b);
+}
+
+/* --- a relay out of a backup --- */
+
+static void test_restored_relay_takes_newer_lists(void **state)
+{
+    const struct dev *all[] = {&alice, &second};
+    uint8_t certificate[32] = {4};
+    struct sotto_request bundle = {.type = SOTTO_REQ_GET_BUNDLE}, q;
+    struct prekey_page page;
+    struct sotto_answer *answer;
+
+    /* What the relay has is version 1. Since then alice added a device and changed her list. */
+    dev_join(&r, &alice, &a, "alice");
+    client_free(&a);
+    assert_int_equal(sotto_rs_renew(r.store, &r.env.env), 0);
+    rig_restart(&r);
+    dev_second(&r, &second, &alice);
+    dev_list(&alice, all, 2, 1);
+    dev_list(&alice, all, 2, 1);
+    dev_list(&alice, all, 2, 1);
+    assert_int_equal(alice.parsed.version, 4);
+
+    client_open(&r, &c, certificate);
+    q = dev_sign_in(&second, &c);
+    assert_int_equal(client_try(&c, &q), SOTTO_RELAY_UNKNOWN_DEVICE);
+    dev_connect(&r, &alice, &a, 0);
+    assert_int_equal(put_list(&a, &alice), 0);
+    assert_int_equal(put_list(&a, &alice), 0);
+    q = dev_sign_in(&second, &c);
+    sotto_answer_free(client_ask(&c, &q));
+    /* Its first certificate is the enrolled one from now on. */
+    {
+        struct client other;
+
+        client_open(&r, &other, alice.list);
+        q = dev_sign_in(&second, &other);
+        assert_int_equal(client_try(&other, &q), SOTTO_RELAY_CERTIFICATE);
+        client_free(&other);
+    }
+    /* No bundle until it uploads one. */
+    strcpy(bundle.u.get_bundle.name, "alice");
+    bundle.u.get_bundle.device = second.p.device.id;
+    assert_int_equal(client_try(&a, &bundle), SOTTO_RELAY_UNAVAILABLE);
+    q = dev_prekeys(&r, &second, &page, 2);
+    q.u.put_prekeys.replace = true;
+    q.u.put_prekeys.signed_prekey =
+        (struct sotto_bytes){second.p.signed_prekey.bytes, SOTTO_PREKEY_BYTES};
+    answer = client_ask(&c, &q);
+    assert_int_equal(answer->type, SOTTO_ANS_PREKEYS_KEPT);
+    assert_int_equal(answer->u.prekeys_kept.one_time_left, 2);
+    sotto_answer_free(answer);
+    answer = client_ask(&a, &bundle);
+    assert_int_equal(answer->type, SOTTO_ANS_BUNDLE);
+    sotto_answer_free(answer);
+    client_free(&a);
+    client_free(&c);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_next_list),
+        CASE(test_lists_of_others),
+        CASE(test_only_devices_that_asked),
+        CASE(test_entry_changes),
+        CASE(test_removed_device),
+        CASE(test_removed_in_the_turn_of_its_sign_in),
+        CASE(test_get_lists),
+        CASE(test_add_a_device),
+        CASE(test_link_checks),
+        CASE(test_link_waits_ten_minutes),
+        CASE(test_approved_after_the_connection_broke),
+        CASE(test_wrong_passwords_end_the_connection),
+        CASE(test_guessing_gets_slower),
+        CASE(test_right_password_is_forgiven),
+        CASE(test_no_account_looks_like_a_wrong_password),
+        CASE(test_delete_account),
+        CASE(test_restored_relay_takes_newer_lists),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
