@@ -531,9 +531,10 @@ static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a
     snprintf(text, sizeof text, "the relay refused to sign this device in: %s",
              a->u.error.text[0] != '\0' ? a->u.error.text : "no reason given");
     sotto_engine_trouble(e,
-                         sotto_relay_result(a->u.error.code) == SOTTO_RESULT_PROFILE
-                             ? SOTTO_ERR_DENIED
-                             : SOTTO_ERR_AGAIN,
+                         a->u.error.code == SOTTO_RELAY_TOO_MANY ||
+                                 a->u.error.code == SOTTO_RELAY_UNAVAILABLE
+                             ? SOTTO_ERR_CLOSED
+                             : SOTTO_ERR_DENIED,
                          text);
 }
 
