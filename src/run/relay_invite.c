@@ -66,7 +66,7 @@ static enum sotto_err make(struct sotto_relay_parts *p, const struct sotto_relay
 int sotto_relay_invite(const struct sotto_relay_options *o, uint32_t uses, uint64_t lifetime_ms)
 {
     struct sotto_relay_parts p;
-    char why[1024], link[SOTTO_INVITE_LINK_MAX];
+    char why[2048], link[SOTTO_INVITE_LINK_MAX];
     enum sotto_err e = sotto_relay_parts_open(&p, o, o->has_public, false, why, sizeof why);
 
     if (e == SOTTO_ERR_NOT_FOUND) {

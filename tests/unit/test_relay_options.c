@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/relay_options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "folder.h"
+
+static struct sotto_relay_options o;
+static char why[1024];
+
+static int setup(void **state)
+{
+    (void)sotto_relay_options_init(&o);
+    why[0] = '\0';
+    return 0;
+}
+
+static enum sotto_err set(const char *name, const char *value)
+{
+    return sotto_relay_options_set(&o, name, value, why, sizeof why);
+}
+
+static void test_defaults(void **state)
+{
+    assert_int_equal(o.relay.registration, SOTTO_REGISTRATION_INVITE);
+    assert_int_equal(o.relay.client_certificates, SOTTO_CLIENT_CERTS_REQUEST);
+    assert_int_equal(o.relay.quota_messages, 2000);
+    assert_int_equal(o.relay.quota_bytes, 16 * 1024 * 1024);
+    assert_int_equal(o.relay.lifetime_days, 30);
+    assert_int_equal(o.listen_count, 0);
+    assert_false(o.has_public);
+    if (geteuid() == 0)
+        assert_string_equal(o.data, "/var/lib/sottod");
+    else
+        assert_int_equal(o.data[0], '/');
+}
+
+static void test_values(void **state)
+{
+    static const struct {
+        const char *name, *value;
+        bool taken;
+    } table[] = {
+        {"registration", "open", true},
+        {"registration", "closed", true},
+        {"registration", "code", true},
+        {"registration", "Open", false},
+        {"registration", "", false},
+        {"client_certificates", "require", true},
+        {"client-certificates", "off", true},
+        {"client_certificates", "no", false},
+        {"quota_messages", "1", true},
+        {"quota-messages", "1000000", true},
+        {"quota_messages", "0", false},
+        {"quota_messages", "1000001", false},
+        {"quota_messages", "-1", false},
+        {"quota_messages", "1k", false},
+        {"quota_messages", "99999999999999999999999", false},
+        {"quota_bytes", "65535", false},
+        {"quota_bytes", "1099511627776", true},
+        {"lifetime_days", "365", true},
+        {"lifetime_days", "366", false},
+        {"max_connections", "0", false},
+        {"user", "sotto", true},
+        {"user", "", false},
+        {"data", "", false},
+        {"public", "relay.example.org", true},
+        {"public", "relay.example.org:443", true},
+        {"public", "relay.example.org:0", false},
+        {"public", "[::1]", true},
+        {"public", "a b", false},
+        {"listen", "127.0.0.1:0", true},
+        {"listen", "[::]:12345", true},
+        {"listen", "127.0.0.1:65536", false},
+        {"listen", ":0", false},
+        {"listen", "", false},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        enum sotto_err e = set(table[i].name, table[i].value);
+
+        if ((e == 0) != table[i].taken)
+            fail_msg("%s = %s: %s", table[i].name, table[i].value, sotto_err_name(e));
+        if (e != 0)
+            assert_non_null(strstr(why, "has to be"));
+    }
+}
+
+static void test_addresses(void **state)
+{
+    char text[SOTTO_RELAY_ADDRESS_TEXT];
+
+    assert_int_equal(set("listen", "127.0.0.1:0"), 0);
+    assert_int_equal(set("listen", "[::1]:7"), 0);
+    assert_int_equal(set("listen", "localhost"), 0);
+    assert_int_equal(o.listen_count, 3);
+    assert_int_equal(o.listen[0].port, 0);
+    assert_int_equal(o.listen[2].port, 12345);
+    sotto_relay_address_print(&o.listen[1], text);
+    assert_string_equal(text, "[::1]:7");
+    assert_int_equal(set("public", "relay.example.org"), 0);
+    assert_int_equal(o.public_address.port, 0); /* the one that is bound */
+    assert_int_equal(set("public", "[2001:db8::1]"), 0);
+    assert_string_equal(o.public_address.host, "2001:db8::1");
+    assert_int_equal(o.public_address.port, 0);
+    assert_int_equal(set("public", "relay.example.org:443"), 0);
+    assert_int_equal(o.public_address.port, 443);
+    for (int i = 3; i < SOTTO_RELAY_LISTEN_MAX; i++)
+        assert_int_equal(set("listen", "127.0.0.1:0"), 0);
+    assert_int_equal(set("listen", "127.0.0.1:0"), SOTTO_ERR_MALFORMED);
+}
+
+static void test_unknown_setting(void **state)
+{
+    assert_int_equal(set("quota", "1"), SOTTO_ERR_NOT_FOUND);
+    assert_non_null(strstr(why, "quota_messages")); /* says what there is */
+    assert_int_equal(set("", "1"), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(set("listens", "x"), SOTTO_ERR_NOT_FOUND);
+}
+
+static void test_durations(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms; /* 0: refused */
+    } table[] = {
+        {"30m", 30 * 60000ull},
+        {"12h", 12 * 3600000ull},
+        {"7d", 7 * 86400000ull},
+        {"2w", 14 * 86400000ull},
+        {"3650d", 3650 * 86400000ull},
+        {"3651d", 0},
+        {"0d", 0},
+        {"d", 0},
+        {"", 0},
+        {"7", 0},
+        {"7 d", 0},
+        {"-7d", 0},
+        {"7y", 0},
+        {"18446744073709551615w", 0},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint64_t ms = 0;
+        enum sotto_err e = sotto_relay_duration_parse(table[i].text, &ms);
+
+        assert_int_equal(e, table[i].ms != 0 ? 0 : SOTTO_ERR_MALFORMED);
+        assert_int_equal(ms, table[i].ms);
+    }
+}
+
+/* --- files --- */
+
+static enum sotto_err read_text(const char *text)
+{
+    struct folder dir;
+    enum sotto_err e;
+
+    folder_make(&dir);
+    file_write(folder_file(&dir, "sottod.conf"), text, strlen(text));
+    e = sotto_relay_options_read(&o, folder_file(&dir, "sottod.conf"), why, sizeof why);
+    folder_remove(&dir);
+    return e;
+}
+
+static void test_file(void **state)
+{
+    assert_int_equal(read_text("# a relay\n"
+                               "\n"
+                               "listen = 127.0.0.1:1\n"
+                               "listen=[::1]:2   # and this\n"
+                               "\tquota_messages =  7\t\r\n"
+                               "data = /srv/a folder\n"
+                               "registration = open"),
+                     0);
+    assert_int_equal(o.listen_count, 2);
+    assert_int_equal(o.relay.quota_messages, 7);
+    assert_string_equal(o.data, "/srv/a folder");
+    assert_int_equal(o.relay.registration, SOTTO_REGISTRATION_OPEN);
+}
+
+static void test_bad_lines(void **state)
+{
+    static const struct {
+        const char *text, *place, *says;
+    } table[] = {
+        {"listen = 127.0.0.1:1\nquota_messages = many\n", "sottod.conf:2:", "\"many\""},
+        {"listen\n", "sottod.conf:1:", "name = value"},
+        {"\n\ncolour = red\n", "sottod.conf:3:", "colour"},
+        {"= 3\n", "sottod.conf:1:", "no setting"},
+        {"data =\n", "sottod.conf:1:", "a folder"},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        assert_int_equal(read_text(table[i].text), SOTTO_ERR_MALFORMED);
+        assert_non_null(strstr(why, table[i].place));
+        assert_non_null(strstr(why, table[i].says));
+        assert_null(strchr(why, '\n'));
+    }
+}
+
+static void test_long_line(void **state)
+{
+    static char text[3000];
+
+    memset(text, 'x', sizeof text - 1);
+    assert_int_equal(read_text(text), SOTTO_ERR_MALFORMED);
+    assert_non_null(strstr(why, "longer than"));
+}
+
+static void test_no_file(void **state)
+{
+    assert_int_equal(sotto_relay_options_read(&o, "/nonexistent/sottod.conf", why, sizeof why),
+                     SOTTO_ERR_NOT_FOUND);
+    assert_non_null(strstr(why, "/nonexistent/sottod.conf"));
+}
+
+#define CASE(f) cmocka_unit_test_setup(f, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_defaults),        CASE(test_values),    CASE(test_addresses),
+        CASE(test_unknown_setting), CASE(test_durations), CASE(test_file),
+        CASE(test_bad_lines),       CASE(test_long_line), CASE(test_no_file),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
