@@ -91,7 +91,7 @@ SOTTO_API enum sotto_event_type sotto_event_type(const struct sotto_event *e);
 SOTTO_API uint32_t sotto_event_request(const struct sotto_event *e);
 
 /* DONE: what came of it and a sentence ("" when there is nothing to say). For sotto_send(), id is
- * the message's. */
+ * the message's; "" when it was refused, so that none is kept. */
 struct sotto_done {
     enum sotto_result result;
     const char *text;
