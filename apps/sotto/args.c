@@ -30,10 +30,10 @@ static void say_unknown(const struct sotto_args *args, const char *word, size_t 
     (void)snprintf(typed, sizeof typed, "%.*s", (int)(len < 63 ? len : 63), word);
     near = sotto_suggest(typed, names);
     (void)snprintf(why, room,
-                   "there is no option %s here%s%s%s; text that begins with a dash goes "
-                   "after --",
-                   typed, near != NULL ? ", did you mean " : "", near != NULL ? near : "",
-                   near != NULL ? "?" : "");
+                   "there is no option '%s' here%s%s%s (text that begins with a dash goes after "
+                   "--)",
+                   typed, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                   near != NULL ? "'?" : "");
 }
 
 /* One option at words[*at]; moves *at to the last word that it used. */

@@ -152,10 +152,9 @@ void sotto_cli_show_other(struct sotto_cli *cli, const struct sotto_event *e)
 {
     const struct sotto_link *link = sotto_event_link(e);
 
-    (void)cli;
     if (sotto_event_type(e) == SOTTO_EVENT_NOTICE)
         sotto_out(&sotto_out_stdio, SOTTO_OUT_NOTE, "%s", sotto_event_notice(e));
-    else if (link != NULL && !link->ours)
+    else if (link != NULL && !link->ours && !cli->links_shown)
         sotto_out(&sotto_out_stdio, SOTTO_OUT_NOTE,
                   "A device asks to join this account and shows the code %s. If it is yours: sotto "
                   "devices approve %s",

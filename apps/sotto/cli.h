@@ -22,6 +22,7 @@ struct sotto_cli {
     int signals;                 /* readable when one waits (signals.h); -1 before the open */
     int signal;                  /* that ended the waiting; 0: none */
     bool offline_said;           /* a person knows that there is no connection */
+    bool links_shown;            /* devices that ask to join are what the command is about */
 };
 
 /* Takes the profile's folder from --profile (NULL: $XDG_DATA_HOME/sotto or ~/.local/share/sotto).

@@ -270,11 +270,13 @@ void sotto_command_usage(const struct sotto_command *c)
 
 /* ---- help ------------------------------------------------------------------------------- */
 
+static const char usage_all[] = "usage: sotto [--profile DIR] [--passphrase-file FILE] COMMAND ...";
+
 static void help_all(enum sotto_out_kind kind)
 {
     const struct sotto_out *out = &sotto_out_stdio;
 
-    sotto_out(out, kind, "usage: sotto [--profile DIR] [--passphrase-file FILE] COMMAND ...");
+    sotto_out(out, kind, "%s", usage_all);
     sotto_out(out, kind, "%s", "");
     for (const struct sotto_command *c = sotto_commands; c->name != NULL; c++) {
         if (!c->hidden)
@@ -346,6 +348,7 @@ static enum sotto_result ask_library(struct sotto_cli *cli, const struct sotto_c
 
     if (result != SOTTO_RESULT_OK)
         return result;
+    cli->links_shown = c->start == sotto_cmd_devices;
     for (size_t i = 0; i < turns && cli->signal == 0; i++) {
         char why[SOTTO_CLI_WHY] = "";
         struct sotto_args one = *args;
@@ -459,6 +462,8 @@ enum sotto_result sotto_command_main(int argc, char **argv)
         sotto_out_error("%s", why);
         if (c != NULL)
             sotto_command_usage(c);
+        else
+            sotto_out(&sotto_out_stdio, SOTTO_OUT_NOTE, "%s", usage_all);
         return SOTTO_RESULT_USAGE;
     }
     if (sotto_args_has(&args, "--version")) {

@@ -55,8 +55,9 @@ static void on_event(void *ctx, const struct sotto_event *e)
         (void)sotto_cli_flush();
         sotto_out(&sotto_out_stdio, SOTTO_OUT_NOTE,
                   "On a device that is signed in already, check that it shows the same code, then: "
-                  "sotto devices approve %s\nWaiting for up to ten minutes...",
+                  "sotto devices approve %s",
                   link->code);
+        sotto_out(&sotto_out_stdio, SOTTO_OUT_NOTE, "Waiting for up to ten minutes...");
     }
 }
 

@@ -127,8 +127,7 @@ bool sotto_outgoing_done(struct sotto_outgoing *o, uint32_t request, const struc
     if (request == 0 || s == NULL)
         return false;
     s->request = 0;
-    if (done->id[0] != 0)
-        (void)snprintf(s->id, sizeof s->id, "%s", done->id);
+    (void)snprintf(s->id, sizeof s->id, "%s", done->id);
     if (done->result == SOTTO_RESULT_OK) {
         o->unreachable_said = false;
         move_on(s, SOTTO_MESSAGE_STORED, mono_ms);
@@ -140,7 +139,8 @@ bool sotto_outgoing_done(struct sotto_outgoing *o, uint32_t request, const struc
         s->state = SOTTO_MESSAGE_FAILED;
         s->changed_ms = mono_ms;
         (void)snprintf(s->reason, sizeof s->reason, "%s", done->text);
-        return true;
+        if (o->tty)
+            return true; /* its line says why */
     }
     say_trouble(o, done);
     return true;

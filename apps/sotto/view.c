@@ -164,12 +164,13 @@ static void view_contact(const struct sotto_view *v, const struct sotto_contact 
 static void view_device(const struct sotto_view *v, const struct sotto_device_row *d)
 {
     struct sotto_json j = {0};
-    char when[SOTTO_WHEN_ROOM] = "-";
+    char when[SOTTO_WHEN_ROOM] = "";
 
     if (!v->json) {
         if (d->since_ms != 0)
             sotto_when_local(d->since_ms, when);
-        sotto_out(v->out, SOTTO_OUT_RESULT, "%s  %-7s  since %s%s%s%s", d->id, d->state, when,
+        sotto_out(v->out, SOTTO_OUT_RESULT, "%s  %-7s%s%s%s%s%s", d->id, d->state,
+                  when[0] != 0 ? "  since " : "", when,
                   d->holds_account_key ? "  holds the account key" : "",
                   d->code[0] != 0 ? "  code " : "", d->code);
         return;
