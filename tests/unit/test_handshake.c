@@ -54,6 +54,9 @@ static void both_ends_agree(void **state)
         assert_int_equal(header.one_time_id, one_time ? 21 : 0);
         assert_int_equal(respond(&bob, &alice, &header, one_time, &b), 0);
         assert_memory_equal(&a, &b, sizeof a);
+        assert_memory_not_equal(&a.root, &a.from_initiator, 32);
+        assert_memory_not_equal(&a.root, &a.from_responder, 32);
+        assert_memory_not_equal(&a.from_initiator, &a.from_responder, 32);
         sotto_handshake_wipe(&a);
         assert_true(sotto_is_zero(&a, sizeof a));
     }
