@@ -48,6 +48,10 @@ void sotto_opaque_client_free(struct sotto_opaque_client *c);
  * what the other side sent is not an element, or the identity; USAGE: a password, identity or
  * context above 65,535 bytes, a credential id above SOTTO_OPAQUE_ID_MAX. The credential id tells
  * the relay's accounts apart (the name); it never changes and never goes to another account.
+ *
+ * register_answer and login_answer both evaluate the OPRF under the key of that account. Together
+ * with one KE2 each evaluation lets the asker try one password, also one that was asked for before
+ * the account was made: count both kinds as attempts at that name, in one counter.
  */
 enum sotto_err sotto_opaque_register_start(const struct sotto_env *env, const void *password,
                                            size_t len,

@@ -256,6 +256,7 @@ static void sign_in_answers(void)
     FILL(a->u.signed_in.previous_lease, 63);
     a->u.signed_in.list_version = 7;
     a->u.signed_in.one_time_left = 99;
+    a->u.signed_in.acked = (uint64_t)3 << 40 | 12;
     a->u.signed_in.acked = 1ull << 40 | 5;
     answer(SOTTO_ANS_SIGNED_IN);
     a = answer(SOTTO_ANS_OPAQUE_REGISTERED);
