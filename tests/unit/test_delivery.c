@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The promise of delivery: nothing lost, nothing twice, in order, and states that are true. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine_rig.h"
+
+static struct world w;
+static struct phone *alice, *bob;
+
+static int setup(void **state)
+{
+    world_make(&w);
+    alice = phone_join(&w, "alice");
+    bob = phone_join(&w, "bob");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(&w);
+    return 0;
+}
+
+static void messages_go_both_ways(void **state)
+{
+    struct said a = phone_say(alice, "bob", "are you there?", SOTTO_WAIT_STORED), b;
+
+    world_run(&w);
+    assert_result(alice, a.request, SOTTO_RESULT_OK);
+    assert_int_equal(phone_printed(bob, "are you there?"), 1);
+    b = phone_say(bob, "alice", "I am", SOTTO_WAIT_DELIVERED);
+    world_run(&w);
+    assert_result(bob, b.request, SOTTO_RESULT_OK);
+    assert_int_equal(phone_printed(alice, "I am"), 1);
+    assert_int_equal(phone_printed(alice, NULL), 1);
+    assert_int_equal(phone_printed(bob, NULL), 1);
+    assert_int_equal(phone_state(alice, &a), SOTTO_MESSAGE_READ);
+    assert_int_equal(phone_state(bob, &b), SOTTO_MESSAGE_READ);
+}
+
+/* --- one fault at every single frame --- */
+
+struct line {
+    struct phone **from;
+    const char *to, *text;
+};
+
+/* A first contact, an answer, and one more; each with time to arrive. */
+static const struct line conversation[] = {
+    {&alice, "bob", "one"},   {&alice, "bob", "two"}, {NULL, NULL, NULL},
+    {&bob, "alice", "three"}, {NULL, NULL, NULL},     {&alice, "bob", "four"},
+    {&bob, "alice", "five"},  {NULL, NULL, NULL},
+};
+#define LINES (sizeof conversation / sizeof conversation[0])
+
+static void talk(struct said ret[LINES])
+{
+    for (size_t i = 0; i < LINES; i++) {
+        if (conversation[i].from != NULL)
+            ret[i] = phone_say(*conversation[i].from, conversation[i].to, conversation[i].text,
+                               SOTTO_WAIT_STORED);
+        else
+            world_run(&w);
+    }
+    world_settle(&w);
+}
+
+static void printed_are(const struct phone *p, const char *a, const char *b, const char *c)
+{
+    const char *want[] = {a, b, c};
+    size_t n = 0;
+
+    for (size_t i = 0; i < 3 && want[i] != NULL; i++, n++) {
+        assert_true(i < p->printed_count);
+        assert_string_equal(p->printed[i].text, want[i]);
+        assert_false(p->printed[i].gap);
+    }
+    assert_int_equal(p->printed_count, n);
+}
+
+static void all_is_well(const struct said *said)
+{
+    uint32_t queued, open;
+
+    printed_are(bob, "one", "two", "four");
+    printed_are(alice, "three", "five", NULL);
+    for (size_t i = 0; i < LINES; i++)
+        if (conversation[i].from != NULL)
+            assert_int_equal(phone_state(*conversation[i].from, &said[i]), SOTTO_MESSAGE_READ);
+    for (size_t i = 0; i < w.phone_count; i++) {
+        assert_int_equal(sotto_message_counts(w.phones[i]->profile, &queued, &open), SOTTO_OK);
+        assert_int_equal(queued, 0);
+        assert_int_equal(open, 0);
+        assert_int_equal(phone_quarantined(w.phones[i]), 0);
+        assert_int_equal(phone_notices(w.phones[i], "older copy"), 0);
+    }
+}
+
+static void fault_at_every_frame(enum fault_kind kind, bool early)
+{
+    struct said said[LINES];
+    unsigned long at = 0;
+
+    world_save(&w, "base");
+    do {
+        world_restore(&w, "base");
+        world_settle(&w);
+        fault_arm(&w, kind, ++at, early);
+        talk(said);
+        if (getenv("ENGINE_RIG_LOG") != NULL)
+            printf("# frame %lu\n", at);
+        all_is_well(said);
+    } while (w.fault.fired);
+    printf("# %lu frames\n", at - 1);
+    assert_true(at > 40); /* there was something to cut */
+}
+
+static void exactly_once_when_cut_before_any_frame(void **state)
+{
+    fault_at_every_frame(FAULT_CUT, true);
+}
+
+static void exactly_once_when_cut_after_any_frame(void **state)
+{
+    fault_at_every_frame(FAULT_CUT, false);
+}
+
+static void exactly_once_when_a_client_is_killed_before_any_frame(void **state)
+{
+    fault_at_every_frame(FAULT_KILL_PHONE, true);
+}
+
+/* Among them: the recipient between commit and acknowledgement. */
+static void exactly_once_when_a_client_is_killed_after_any_frame(void **state)
+{
+    fault_at_every_frame(FAULT_KILL_PHONE, false);
+}
+
+static void exactly_once_when_the_relay_is_killed_before_any_frame(void **state)
+{
+    fault_at_every_frame(FAULT_KILL_RELAY, true);
+}
+
+/* Among them: between storing and answering. */
+static void exactly_once_when_the_relay_is_killed_after_any_frame(void **state)
+{
+    fault_at_every_frame(FAULT_KILL_RELAY, false);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(exactly_once_when_cut_before_any_frame),
+        T(exactly_once_when_cut_after_any_frame),
+        T(exactly_once_when_a_client_is_killed_before_any_frame),
+        T(exactly_once_when_a_client_is_killed_after_any_frame),
+        T(exactly_once_when_the_relay_is_killed_before_any_frame),
+        T(exactly_once_when_the_relay_is_killed_after_any_frame),
+        T(messages_go_both_ways),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
