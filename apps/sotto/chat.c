@@ -168,6 +168,21 @@ static void on_connection(struct sotto_chat *c, const struct sotto_connection *n
         sotto_chat_failed(c, n->result);
 }
 
+/* The engine may have run for long; then no event tells how things stand. */
+static void on_status(struct sotto_chat *c, const struct sotto_event *e)
+{
+    const struct sotto_status_row *row = sotto_event_status(e);
+
+    if (sotto_event_request(e) != c->status_request) {
+        sotto_view_event(&c->view, e);
+    } else if (!c->link_known) {
+        c->link = row->connection;
+        c->link_known = true;
+        c->offline_said = row->connection == SOTTO_OFFLINE; /* the state row says it */
+        (void)snprintf(c->why, sizeof c->why, "%s", row->why);
+    }
+}
+
 static void on_link(struct sotto_chat *c, const struct sotto_link *l)
 {
     const char *slash = c->peer[0] != 0 ? "/" : "";
@@ -248,8 +263,10 @@ static void on_event(struct sotto_chat *c, const struct sotto_event *e)
     case SOTTO_EVENT_CONTACT:
         on_contact(c, e);
         break;
-    case SOTTO_EVENT_DEVICE:
     case SOTTO_EVENT_STATUS:
+        on_status(c, e);
+        break;
+    case SOTTO_EVENT_DEVICE:
     case SOTTO_EVENT_SAFETY:
         if (request != 0)
             sotto_view_event(&c->view, e);
@@ -486,10 +503,12 @@ enum sotto_result sotto_chat(struct sotto_cli *cli, const char *peer)
     c.view.in_chat = c.tty;
     sotto_outgoing_init(&c.outgoing, &c.out, c.tty);
     sotto_chat_open(&c, peer != NULL ? peer : "");
-    if (c.tty)
+    if (c.tty) {
+        c.status_request = sotto_status(cli->client);
         sotto_chat_tty_run(&c);
-    else
+    } else {
         run_pipe(&c);
+    }
     say_goodbye(&c);
     if (c.tty)
         sotto_chat_tty_end(&c);
