@@ -243,8 +243,9 @@ class Terminal:
     """A program on a terminal that tmux plays, with a server of its own."""
 
     CONFIG = "set -g remain-on-exit on\nset -g remain-on-exit-format ''\nset -g status off\n"
-    # tmux itself now and then forgets how a program ended. The shell must outlive a Ctrl-C.
-    SCRIPT = 'trap : INT QUIT; "$@"; echo $? >"$CODE_FILE"'
+    # tmux itself now and then forgets how a program ended. The shell must outlive a Ctrl-C, and
+    # somebody has to stay so that the terminal's modes can be looked at afterwards.
+    SCRIPT = 'trap : INT QUIT; "$@"; echo $? >"$CODE_FILE"; exec sleep 1000'
 
     def __init__(self, lab, words, cols=100, rows=30, env=None):
         if shutil.which("tmux") is None:
