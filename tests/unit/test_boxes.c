@@ -191,6 +191,46 @@ static void test_wrong_acknowledgements_drop_nothing(void **state)
     client_quiet(&b);
 }
 
+/* What the relay says at sign-in about what was acknowledged. */
+static uint64_t acked_at_sign_in(void)
+{
+    struct sotto_request q;
+    struct sotto_answer *answer;
+    struct client conn;
+    uint64_t acked;
+
+    client_open(&r, &conn, NULL);
+    q = dev_sign_in(&bob, &conn);
+    answer = client_ask(&conn, &q);
+    acked = answer->u.signed_in.acked;
+    sotto_answer_free(answer);
+    client_free(&conn);
+    return acked;
+}
+
+static void test_tells_what_was_acknowledged(void **state)
+{
+    uint64_t first, second;
+
+    token_set(&b, 7, true);
+    assert_int_equal(acked_at_sign_in(), 0);
+    reconnect(&bob, &b, 0);
+    assert_int_equal(say("one", 1), SOTTO_PARCEL_STORED);
+    assert_int_equal(say("two", 1), SOTTO_PARCEL_STORED);
+    first = expect_deliver(&b, "one");
+    second = expect_deliver(&b, "two");
+    assert_int_equal(acked_at_sign_in(), 0); /* sent, not acknowledged */
+    reconnect(&bob, &b, 0);
+    ack(&b, first);
+    assert_int_equal(acked_at_sign_in(), first);
+    reconnect(&bob, &b, second); /* committed, its acknowledgement was lost */
+    assert_int_equal(acked_at_sign_in(), second);
+    rig_restart(&r);
+    assert_int_equal(acked_at_sign_in(), 0); /* not known any more, which accuses nobody */
+    dev_connect(&r, &alice, &a, 0);
+    dev_connect(&r, &bob, &b, second);
+}
+
 static void test_stored_survives_a_kill(void **state)
 {
     token_set(&b, 7, true);
@@ -759,6 +799,7 @@ int main(void)
         CASE(test_nothing_before_begin),
         CASE(test_numbers_are_never_given_twice),
         CASE(test_wrong_acknowledgements_drop_nothing),
+        CASE(test_tells_what_was_acknowledged),
         CASE(test_stored_survives_a_kill),
         CASE(test_a_repeat_is_stored_once),
         CASE(test_window),
