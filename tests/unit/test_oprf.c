@@ -64,16 +64,21 @@ static void oprf_vectors(void **state)
 
 static void oprf_limits(void **state)
 {
-    static const uint8_t info[256];
-    uint8_t seed[64] = {0}, pub[32];
-    struct sotto_scalar key;
+    static const uint8_t long_input[SOTTO_OPRF_INPUT_MAX + 1];
+    const uint8_t *info = long_input;
+    uint8_t seed[32] = {0}, pub[32], output[64];
     struct sotto_bytes view = {info, 255};
+    struct sotto_scalar key, blind;
 
     assert_int_equal(sotto_oprf_derive_key(seed, &view, &key, pub), 0);
     view.n = 256;
     assert_int_equal(sotto_oprf_derive_key(seed, &view, &key, pub), SOTTO_ERR_USAGE);
-    assert_int_equal(sotto_oprf_finalize(info, SOTTO_OPRF_INPUT_MAX + 1, &key, pub, seed),
-                     SOTTO_ERR_USAGE);
+    for (size_t n = SOTTO_OPRF_INPUT_MAX; n <= SOTTO_OPRF_INPUT_MAX + 1; n++) {
+        enum sotto_err want = n > SOTTO_OPRF_INPUT_MAX ? SOTTO_ERR_USAGE : SOTTO_OK;
+
+        assert_int_equal(sotto_oprf_blind(sotto_env_system(), long_input, n, &blind, pub), want);
+        assert_int_equal(sotto_oprf_finalize(long_input, n, &blind, pub, output), want);
+    }
 }
 
 static void random_failure(void **state)
