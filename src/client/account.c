@@ -157,19 +157,12 @@ enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sot
     memcpy(me.list_hash, list->hash, 32);
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if ((err = sotto_contact_put(e->p, &me)) != SOTTO_OK ||
-        (err = sotto_contact_list_put(e->p, e->us.name, false, data.p, data.n)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
+    if ((err = sotto_contact_put(e->p, &me)) == SOTTO_OK)
+        err = sotto_contact_list_put(e->p, e->us.name, false, data.p, data.n);
     for (size_t i = 0; err == SOTTO_OK && i < e->own_list.count; i++)
         if (sotto_list_find(list, e->own_list.devices[i].id) == NULL)
             err = sotto_sessions_clear(e->p, e->us.name, e->own_list.devices[i].id);
-    if (err != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
         return err;
     e->own_list = *list;
     sotto_list_forget_cached(e, e->us.name);
@@ -385,11 +378,7 @@ enum sotto_err sotto_signed_prekey_make(struct sotto_engine *e, struct sotto_pre
         if (err == SOTTO_OK)
             err = sotto_setting_put_u64(e->p, "prekey.signed.ms", now);
     }
-    if (err != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    return sotto_profile_commit(e->p);
+    return sotto_profile_end(e->p, err);
 }
 
 /* One page: private halves are on disk before the public ones leave. */
@@ -412,11 +401,7 @@ static enum sotto_err one_time_page(struct sotto_engine *e, size_t count, struct
             sotto_prekey_private_wipe(&priv);
         }
     }
-    if (err != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    return sotto_profile_commit(e->p);
+    return sotto_profile_end(e->p, err);
 }
 
 static void keys_upload(struct sotto_engine *e);
@@ -553,24 +538,19 @@ void sotto_account_online(struct sotto_engine *e)
  */
 void sotto_account_rolled_back(struct sotto_engine *e)
 {
-    enum sotto_err err;
+    enum sotto_err err = sotto_profile_begin(e->p);
 
-    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK) {
-        sotto_engine_trouble(e, err, "the profile cannot be written");
-        return;
+    if (err == SOTTO_OK) {
+        if ((err = sotto_setting_put_u64(e->p, "device.generation", e->generation + 1)) == 0 &&
+            (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) == SOTTO_OK &&
+            (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) == SOTTO_OK &&
+            (err = sotto_sessions_clear(e->p, NULL, 0)) == SOTTO_OK &&
+            (err = sotto_item_unseal(e->p)) == SOTTO_OK &&
+            (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK)
+            err = sotto_tokens_requeue_all(e);
+        err = sotto_profile_end(e->p, err);
     }
-    if ((err = sotto_setting_put_u64(e->p, "device.generation", e->generation + 1)) != SOTTO_OK ||
-        (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) != SOTTO_OK ||
-        (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) != SOTTO_OK ||
-        (err = sotto_sessions_clear(e->p, NULL, 0)) != SOTTO_OK ||
-        (err = sotto_item_unseal(e->p)) != SOTTO_OK ||
-        (err = sotto_item_reopen_stored(e->p)) != SOTTO_OK ||
-        (err = sotto_tokens_requeue_all(e)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        sotto_engine_trouble(e, err, "the profile cannot be written");
-        return;
-    }
-    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK) {
+    if (err != SOTTO_OK) {
         sotto_engine_trouble(e, err, "the profile cannot be written");
         return;
     }
@@ -580,10 +560,28 @@ void sotto_account_rolled_back(struct sotto_engine *e)
                     "missing here.");
 }
 
+/* Envelopes under the one before still open: its private part is kept until they have expired. */
+static void rotate_sealing(struct sotto_engine *e, uint64_t now)
+{
+    struct sotto_dh_pair fresh;
+    enum sotto_err err;
+
+    if (sotto_dh_generate(e->env, &fresh) != SOTTO_OK)
+        return;
+    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        if ((err = sotto_sealing_add(e->p, &fresh, now)) == SOTTO_OK &&
+            (err = sotto_setting_put(e->p, "device.sealing", fresh.priv.b, 32)) == SOTTO_OK)
+            err = sotto_setting_put_u64(e->p, "sealing.ms", now);
+        err = sotto_profile_end(e->p, err);
+    }
+    if (err == SOTTO_OK)
+        e->keys.sealing = fresh;
+    sotto_dh_pair_wipe(&fresh);
+}
+
 void sotto_account_tick(struct sotto_engine *e)
 {
     uint64_t now = sotto_now_ms(e->env), since = 0, made = 0;
-    struct sotto_dh_pair fresh;
 
     if (!e->registered)
         return;
@@ -591,19 +589,8 @@ void sotto_account_tick(struct sotto_engine *e)
     (void)sotto_seen_sweep(e->p, now - SOTTO_SEEN_MS);
     (void)sotto_sealing_sweep(e->p, now - SOTTO_SEALING_KEPT);
     (void)sotto_setting_get_u64(e->p, "sealing.ms", &since);
-    if (now > since + SOTTO_SEALING_MS && sotto_dh_generate(e->env, &fresh) == SOTTO_OK) {
-        if (sotto_profile_begin(e->p) == SOTTO_OK) {
-            if (sotto_sealing_add(e->p, &fresh, now) == SOTTO_OK &&
-                sotto_setting_put(e->p, "device.sealing", fresh.priv.b, 32) == SOTTO_OK &&
-                sotto_setting_put_u64(e->p, "sealing.ms", now) == SOTTO_OK) {
-                if (sotto_profile_commit(e->p) == SOTTO_OK)
-                    e->keys.sealing = fresh;
-            } else {
-                sotto_profile_rollback(e->p);
-            }
-        }
-        sotto_dh_pair_wipe(&fresh);
-    }
+    if (now > since + SOTTO_SEALING_MS)
+        rotate_sealing(e, now);
     if (e->phase != LINK_ONLINE)
         return;
     check_entry(e);

@@ -93,13 +93,10 @@ static enum sotto_err put_list(struct sotto_engine *e, struct sotto_contact_reco
     memcpy(c->account_key, list->account.key, 32);
     c->list_version = list->version;
     memcpy(c->list_hash, list->hash, 32);
-    if (err != SOTTO_OK || (err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
-        (err = sotto_contact_list_put(e->p, c->name, false, data.p, data.n)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
+    if (err == SOTTO_OK && (err = sotto_contact_put(e->p, c)) == SOTTO_OK)
+        err = sotto_contact_list_put(e->p, c->name, false, data.p, data.n);
     sotto_list_forget_cached(e, c->name);
-    return sotto_profile_commit(e->p);
+    return sotto_profile_end(e->p, err);
 }
 
 static enum sotto_err put_new_identity(struct sotto_engine *e, struct sotto_contact_record *c,
@@ -111,12 +108,9 @@ static enum sotto_err put_new_identity(struct sotto_engine *e, struct sotto_cont
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
     c->new_identity = true;
-    if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
-        (err = sotto_contact_list_put(e->p, c->name, true, data.p, data.n)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+    if ((err = sotto_contact_put(e->p, c)) == SOTTO_OK)
+        err = sotto_contact_list_put(e->p, c->name, true, data.p, data.n);
+    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
         return err;
     if (!told)
         sotto_notice(e,
@@ -439,13 +433,10 @@ static enum sotto_err accept_all(struct sotto_engine *e, struct sotto_contact_re
         return err;
     if ((err = sotto_contact_make_accepted(e, c)) == SOTTO_OK)
         memcpy(grant.delivery_token, c->our_token, SOTTO_TOKEN);
-    if (err != SOTTO_OK ||
-        (err = sotto_outbox_queue(e, c->name, 0, c->name, &grant, false)) != SOTTO_OK ||
-        (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    return sotto_profile_commit(e->p);
+    if (err == SOTTO_OK &&
+        (err = sotto_outbox_queue(e, c->name, 0, c->name, &grant, false)) == SOTTO_OK)
+        err = sotto_contact_sync(e, c, 0);
+    return sotto_profile_end(e->p, err);
 }
 
 static void accept_known(struct sotto_engine *e, struct job *j, struct sotto_contact_record *c)
@@ -524,12 +515,9 @@ static enum sotto_err block_all(struct sotto_engine *e, struct sotto_contact_rec
     c->has_our_token = false;
     memset(c->our_token, 0, sizeof c->our_token);
     c->state = SOTTO_CONTACT_BLOCKED;
-    if (err != SOTTO_OK || (err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
-        (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    return sotto_profile_commit(e->p);
+    if (err == SOTTO_OK && (err = sotto_contact_put(e->p, c)) == SOTTO_OK)
+        err = sotto_contact_sync(e, c, 0);
+    return sotto_profile_end(e->p, err);
 }
 
 void sotto_contacts_block(struct sotto_engine *e, struct job *j)
@@ -756,13 +744,10 @@ static enum sotto_err take_identity(struct sotto_engine *e, struct sotto_contact
     c->new_identity = c->forked = false;
     c->has_verified_key = false;
     if ((err = sotto_sessions_clear(e->p, c->name, 0)) == SOTTO_OK &&
-        (err = put_list(e, c, list, (struct sotto_bytes){data.p, data.n})) == SOTTO_OK &&
-        (err = sotto_contact_list_put(e->p, c->name, true, NULL, 0)) == SOTTO_OK)
-        err = sotto_profile_commit(e->p);
-    if (err != SOTTO_OK)
-        sotto_profile_rollback(e->p);
+        (err = put_list(e, c, list, (struct sotto_bytes){data.p, data.n})) == SOTTO_OK)
+        err = sotto_contact_list_put(e->p, c->name, true, NULL, 0);
     free(list);
-    return err;
+    return sotto_profile_end(e->p, err);
 }
 
 void sotto_contacts_accept_identity(struct sotto_engine *e, struct job *j)

@@ -497,16 +497,12 @@ static enum sotto_err note_signed_in(struct sotto_engine *e, const uint8_t lease
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if ((err = sotto_setting_put(e->p, "lease.now", lease, SOTTO_LEASE)) != SOTTO_OK ||
-        (err = sotto_setting_drop(e->p, "lease.tried")) != SOTTO_OK ||
-        (err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32)) !=
-            SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
+    if ((err = sotto_setting_put(e->p, "lease.now", lease, SOTTO_LEASE)) == SOTTO_OK &&
+        (err = sotto_setting_drop(e->p, "lease.tried")) == SOTTO_OK)
+        err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32);
     if (!sotto_equal(e->hello.incarnation, e->relay.incarnation, SOTTO_INCARNATION))
         e->relay_restored = true;
-    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
         return err;
     e->relay.pin_count = e->hello.pin_count;
     memcpy(e->relay.pins, e->hello.pins, sizeof e->relay.pins);

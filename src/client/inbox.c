@@ -372,10 +372,15 @@ static enum sotto_err take_content(struct sotto_engine *e, struct arrival *ar,
 
 /* --- one envelope --- */
 
+/* What says something about the envelope; all else is our own trouble, and nothing is acknowledged.
+ */
 static bool is_store_error(enum sotto_err err)
 {
-    return err == SOTTO_ERR_IO || err == SOTTO_ERR_FULL || err == SOTTO_ERR_NOMEM ||
-           err == SOTTO_ERR_BUG || err == SOTTO_ERR_RANDOM;
+    bool bytes = err <= SOTTO_ERR_TRUNCATED && err >= SOTTO_ERR_UNSUPPORTED;
+    bool cryptography = err <= SOTTO_ERR_BAD_TAG && err >= SOTTO_ERR_EXPIRED;
+
+    return !bytes && !cryptography && err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND &&
+           err != SOTTO_ERR_STATE && err != SOTTO_ERR_USAGE;
 }
 
 static enum sotto_err take_opened(struct sotto_engine *e, struct arrival *ar)
@@ -490,12 +495,7 @@ static enum sotto_err run_batch(struct sotto_engine *e, uint64_t *ret_seq, bool 
     }
     if (err == SOTTO_OK && seq != 0)
         err = sotto_setting_put_u64(e->p, "inbox.committed", seq);
-    if (err != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        e->changed_count = 0;
-        return err;
-    }
-    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK) {
+    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK) {
         e->changed_count = 0;
         return err;
     }
@@ -610,10 +610,7 @@ static enum sotto_err flush_peer(struct sotto_engine *e, const char *name,
         if (err == SOTTO_OK && c->u.receipt.count > 0)
             err = sotto_outbox_queue(e, name, 0, name, c, false);
         *ret_any = *ret_any || c->u.receipt.count > 0;
-        if (err != SOTTO_OK)
-            sotto_profile_rollback(e->p);
-        else
-            err = sotto_profile_commit(e->p);
+        err = sotto_profile_end(e->p, err);
     }
     free(c);
     return err;

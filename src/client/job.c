@@ -190,15 +190,11 @@ static enum sotto_err put_relay(struct sotto_engine *e, uint8_t (*pins)[32], siz
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if ((err = sotto_setting_put(e->p, "relay.pins", pins, count * 32)) != SOTTO_OK ||
-        (moved != NULL &&
-         ((err = sotto_setting_put(e->p, "relay.host", moved->host, strlen(moved->host))) !=
-              SOTTO_OK ||
-          (err = sotto_setting_put_u64(e->p, "relay.port", moved->port)) != SOTTO_OK))) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    return sotto_profile_commit(e->p);
+    err = sotto_setting_put(e->p, "relay.pins", pins, count * 32);
+    if (err == SOTTO_OK && moved != NULL &&
+        (err = sotto_setting_put(e->p, "relay.host", moved->host, strlen(moved->host))) == SOTTO_OK)
+        err = sotto_setting_put_u64(e->p, "relay.port", moved->port);
+    return sotto_profile_end(e->p, err);
 }
 
 /* A fingerprint, or a new invite of the same relay, which may have moved to another address. */

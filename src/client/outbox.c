@@ -85,12 +85,9 @@ static enum sotto_err queue_text(struct sotto_engine *e, struct job *j,
     m.counter = c.counter;
     m.sent_at_ms = c.sent_at_ms;
     m.text = c.u.text.text;
-    if ((err = sotto_message_add(e->p, &m)) == SOTTO_OK)
-        err = sotto_profile_commit(e->p);
+    err = sotto_message_add(e->p, &m);
 out:
-    if (err != SOTTO_OK)
-        sotto_profile_rollback(e->p);
-    return err;
+    return sotto_profile_end(e->p, err);
 }
 
 static const char *state_word(uint32_t state)
@@ -222,13 +219,11 @@ void sotto_outbox_resend(struct sotto_engine *e, struct job *j)
         (err = sotto_profile_begin(e->p)) == SOTTO_OK) {
         c.has_token = contact.has_our_token;
         memcpy(c.delivery_token, contact.our_token, SOTTO_TOKEN);
-        if ((err = queue_both(e, a.peer, &c)) != SOTTO_OK ||
+        if ((err = queue_both(e, a.peer, &c)) == SOTTO_OK &&
             (err = sotto_message_set_state(e->p, c.id, SOTTO_MESSAGE_QUEUED, "",
-                                           sotto_now_ms(e->env), &changed)) != SOTTO_OK ||
-            (err = sotto_changed_note(e, c.id)) != SOTTO_OK)
-            sotto_profile_rollback(e->p);
-        else
-            err = sotto_profile_commit(e->p);
+                                           sotto_now_ms(e->env), &changed)) == SOTTO_OK)
+            err = sotto_changed_note(e, c.id);
+        err = sotto_profile_end(e->p, err);
     }
     sotto_buf_free(&a.text);
     if (err != SOTTO_OK) {
@@ -492,8 +487,8 @@ void sotto_outbox_expire(struct sotto_engine *e)
                                       &x);
     for (size_t i = 0; err == SOTTO_OK && i < x.count; i++)
         err = sotto_outbox_fail(e, x.ids[i], "expired: not delivered within 30 days");
-    if (err != SOTTO_OK || sotto_profile_commit(e->p) != SOTTO_OK)
-        sotto_profile_rollback(e->p);
+    if (sotto_profile_end(e->p, err) != SOTTO_OK)
+        e->changed_count = 0;
     sotto_changed_flush(e);
 }
 

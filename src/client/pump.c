@@ -273,10 +273,7 @@ static void unknown_account(struct sotto_engine *e, struct outgoing *o, bool del
             c.state = 0;
             err = sotto_contact_put(e->p, &c);
         }
-        if (err == SOTTO_OK)
-            err = sotto_profile_commit(e->p);
-        else
-            sotto_profile_rollback(e->p);
+        err = sotto_profile_end(e->p, err);
     }
     store_trouble(e, err);
     tell_senders(e, o->name, SOTTO_RESULT_UNKNOWN, text);
@@ -375,11 +372,9 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         return;
     }
     if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        if ((err = sotto_session_save(e, o->name, p->device, s)) != SOTTO_OK ||
-            (err = seal_retry(e, list, d, s, p->item)) != SOTTO_OK)
-            sotto_profile_rollback(e->p);
-        else
-            err = sotto_profile_commit(e->p);
+        if ((err = sotto_session_save(e, o->name, p->device, s)) == SOTTO_OK)
+            err = seal_retry(e, list, d, s, p->item);
+        err = sotto_profile_end(e->p, err);
     }
     sotto_session_free(s);
     store_trouble(e, err);
@@ -460,10 +455,7 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
             w->item.content.n = 0;
             err = sotto_item_update(e->p, &w->item);
         }
-        if (err != SOTTO_OK)
-            sotto_profile_rollback(e->p);
-        else
-            err = sotto_profile_commit(e->p);
+        err = sotto_profile_end(e->p, err);
     }
     for (size_t i = 0; i < count; i++)
         sotto_session_free(sessions[i]);
@@ -524,10 +516,7 @@ static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o,
         err = settle(e, o, &w);
     if (err == SOTTO_ERR_NOT_FOUND)
         err = SOTTO_OK;
-    if (err != SOTTO_OK)
-        sotto_profile_rollback(e->p);
-    else
-        err = sotto_profile_commit(e->p);
+    err = sotto_profile_end(e->p, err);
     if (err == SOTTO_OK && o->held_count > 0)
         mailbox_full(e, o, &w);
     work_free(&w);
@@ -726,10 +715,8 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
     if (submit(e, o, w, list))
         return false;
     if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        if ((err = settle(e, o, w)) != SOTTO_OK)
-            sotto_profile_rollback(e->p);
-        else
-            err = sotto_profile_commit(e->p);
+        err = settle(e, o, w);
+        err = sotto_profile_end(e->p, err);
     }
     store_trouble(e, err);
     sotto_changed_flush(e);

@@ -128,12 +128,9 @@ enum sotto_err sotto_engine_certificate(struct sotto_engine *e, struct sotto_buf
     if ((err = sotto_cert_client_make("sotto device", ret_pem, ret_key)) != SOTTO_OK ||
         (err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if ((err = sotto_setting_put(e->p, "tls.certificate", ret_pem->p, ret_pem->n)) != SOTTO_OK ||
-        (err = sotto_setting_put(e->p, "tls.key", ret_key->p, ret_key->n)) != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    return sotto_profile_commit(e->p);
+    if ((err = sotto_setting_put(e->p, "tls.certificate", ret_pem->p, ret_pem->n)) == SOTTO_OK)
+        err = sotto_setting_put(e->p, "tls.key", ret_key->p, ret_key->n);
+    return sotto_profile_end(e->p, err);
 }
 
 static enum sotto_err certificate_pin(struct sotto_engine *e, uint8_t ret[32])
@@ -162,19 +159,16 @@ static enum sotto_err take_account(struct sotto_engine *e, const struct job *j,
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
     e->own_list.count = 0;
-    if ((err = sotto_setting_put(e->p, "relay.host", j->target.host, strlen(j->target.host))) !=
-            0 ||
-        (err = sotto_setting_put_u64(e->p, "relay.port", j->target.port)) != 0 ||
-        (err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32)) !=
-            0 ||
+    if ((err = sotto_setting_put(e->p, "relay.host", j->target.host, strlen(j->target.host))) ==
+            SOTTO_OK &&
+        (err = sotto_setting_put_u64(e->p, "relay.port", j->target.port)) == SOTTO_OK &&
+        (err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32)) ==
+            SOTTO_OK &&
         (err = sotto_setting_put(e->p, "relay.incarnation", e->hello.incarnation,
-                                 SOTTO_INCARNATION)) != 0 ||
-        (err = sotto_account_adopt_list(e, list, data)) != 0 ||
-        (err = sotto_setting_put_u64(e->p, "account.registered", 1)) != 0) {
-        sotto_profile_rollback(e->p);
-        return err;
-    }
-    if ((err = sotto_profile_commit(e->p)) != SOTTO_OK)
+                                 SOTTO_INCARNATION)) == SOTTO_OK &&
+        (err = sotto_account_adopt_list(e, list, data)) == SOTTO_OK)
+        err = sotto_setting_put_u64(e->p, "account.registered", 1);
+    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
         return err;
     snprintf(e->host, sizeof e->host, "%s", j->target.host);
     e->port = j->target.port;

@@ -270,11 +270,7 @@ void sotto_receive_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_
         (err = sotto_message_set_shown(e->p, id)) == SOTTO_OK &&
         sotto_contact_get(e->p, row.peer, &c) == SOTTO_OK && c.state == SOTTO_CONTACT_ACCEPTED)
         err = sotto_due_add(e->p, row.peer, id, SOTTO_RECEIPT_READ);
-    if (err != SOTTO_OK) {
-        sotto_profile_rollback(e->p);
-        return;
-    }
-    if (sotto_profile_commit(e->p) != SOTTO_OK)
+    if (sotto_profile_end(e->p, err) != SOTTO_OK)
         return;
     for (struct job *j = e->jobs; j != NULL; j = j->next)
         for (struct shown **at = &j->out; *at != NULL;) {

@@ -29,6 +29,8 @@ void sotto_profile_close(struct sotto_profile *p); /* NULL is fine */
 enum sotto_err sotto_profile_begin(struct sotto_profile *p);
 enum sotto_err sotto_profile_commit(struct sotto_profile *p);
 void sotto_profile_rollback(struct sotto_profile *p);
+/* Commits when e is OK, else rolls back; what came of it all. */
+enum sotto_err sotto_profile_end(struct sotto_profile *p, enum sotto_err e);
 
 /* --- settings: small values by name (lease, keys, relay...) --- */
 

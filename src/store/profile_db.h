@@ -17,8 +17,6 @@ enum sotto_err sotto_profile_name(const struct sotto_rows *rows, int col, sotto_
 enum sotto_err sotto_profile_walked(struct sotto_rows *rows, enum sotto_err e);
 /* Replaces buf's contents by a column's; unchanged on TOO_LARGE and NOMEM. */
 enum sotto_err sotto_profile_replace(struct sotto_buf *buf, struct sotto_bytes with);
-/* Commits when e is OK, else rolls back; gives the first error. */
-enum sotto_err sotto_profile_end(struct sotto_profile *p, enum sotto_err e);
 /* NOT_FOUND when the last run changed no row, else e. */
 enum sotto_err sotto_profile_one_changed(struct sotto_profile *p, enum sotto_err e);
 
