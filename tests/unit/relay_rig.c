@@ -47,9 +47,11 @@ void rig_make(struct rig *r)
 
 static void stop(struct rig *r)
 {
-    for (struct client *c = r->clients; c != NULL; c = c->next)
-        c->conn = NULL;
-    r->clients = NULL;
+    while (r->clients != NULL) {
+        r->clients->conn = NULL;
+        sotto_buf_free(&r->clients->in);
+        r->clients = r->clients->next;
+    }
     sotto_relay_free(r->relay);
     sotto_rs_close(r->store);
     r->relay = NULL;
@@ -147,6 +149,8 @@ void client_open(struct rig *r, struct client *c, const uint8_t *pin)
 {
     struct sotto_answer *hello;
 
+    for (struct client *known = r->clients; known != NULL; known = known->next)
+        assert_ptr_not_equal(known, c); /* client_free() comes first */
     memset(c, 0, sizeof *c);
     c->r = r;
     c->in = SOTTO_BUF(64 * 1024 * 1024);

@@ -48,7 +48,8 @@ struct client {
     bool deaf; /* takes no output: all of it stays pending */
     size_t pending;
 };
-/* Connected, its hello read. pin NULL: without client certificate. */
+/* Connected, its hello read. pin NULL: without client certificate. A struct that was used before
+ * has gone through client_free() or the end of its relay. */
 void client_open(struct rig *r, struct client *c, const uint8_t *pin);
 /* The connection breaks. */
 void client_drop(struct client *c);
