@@ -464,17 +464,22 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
 
 /* --- submitting --- */
 
-static void mailbox_full(struct sotto_engine *e, struct outgoing *o, const struct work *w)
+static void tell_full(struct sotto_engine *e, const struct outgoing *o)
 {
     char text[128];
 
+    snprintf(text, sizeof text, "the mailbox of %s is full; the message is kept and tried again",
+             o->name);
+    tell_senders(e, o->name, SOTTO_RESULT_FULL, text);
+}
+
+static void mailbox_full(struct sotto_engine *e, struct outgoing *o, const struct work *w)
+{
     for (size_t i = 0; i < w->count; i++)
         if (w->parcels[i].progress != SOTTO_PARCEL_IS_PENDING &&
             w->parcels[i].progress != SOTTO_PARCEL_IS_GONE)
             return; /* it did reach a device */
-    snprintf(text, sizeof text, "the mailbox of %s is full; the message is kept and tried again",
-             o->name);
-    tell_senders(e, o->name, SOTTO_RESULT_FULL, text);
+    tell_full(e, o);
 }
 
 static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, int64_t item,
@@ -725,6 +730,20 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
     return err == SOTTO_OK;
 }
 
+/* Every mailbox of the account is full: until the pause is over there is nothing to look at. */
+static bool all_held(struct sotto_engine *e, const struct outgoing *o)
+{
+    const struct sotto_list *list;
+
+    if (o->held_count == 0 || sotto_list_of(e, o->name, &list) != SOTTO_OK)
+        return false;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->devices[i].id != e->device &&
+            !among(list->devices[i].id, o->held, o->held_count))
+            return false;
+    return true;
+}
+
 static void pump_one(struct sotto_engine *e, struct outgoing *o)
 {
     int64_t after = 0;
@@ -732,6 +751,10 @@ static void pump_one(struct sotto_engine *e, struct outgoing *o)
 
     if (e->phase != LINK_ONLINE || o->in_flight > 0 || o->retry_mono != 0 || !may_send(e, o))
         return;
+    if (all_held(e, o)) {
+        tell_full(e, o);
+        return;
+    }
     while (go) {
         struct work *w = calloc(1, sizeof *w);
         enum sotto_err err =
