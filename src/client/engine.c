@@ -668,7 +668,10 @@ void sotto_engine_frame(struct sotto_engine *e, const uint8_t *body, size_t len)
         return;
     e->heard_mono = sotto_mono_ms(e->env);
     e->ping_mono = 0;
-    if ((err = sotto_answer_decode(body, len, &a)) != SOTTO_OK) {
+    err = sotto_answer_decode(body, len, &a);
+    if (err == SOTTO_ERR_UNSUPPORTED && e->phase > LINK_HELLO)
+        return; /* a push that only newer clients know */
+    if (err != SOTTO_OK) {
         sotto_engine_trouble(e, err, "the relay sent something that is not the protocol");
         return;
     }
