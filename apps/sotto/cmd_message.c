@@ -228,7 +228,8 @@ static void take_event(struct receiving *r, const struct sotto_event *e)
         r->done = true;
         r->result = done->result;
         r->online |= done->result == SOTTO_RESULT_OK;
-        if (done->result != SOTTO_RESULT_OK && !r->cli->offline_said && done->text[0] != 0) {
+        if (done->result != SOTTO_RESULT_OK && done->text[0] != 0 &&
+            (!r->cli->offline_said || done->result != SOTTO_RESULT_UNREACHABLE)) {
             sotto_out_error("%s", done->text);
             r->cli->offline_said = true;
         }

@@ -134,7 +134,8 @@ static void conn_down(void *ctx, struct sotto_conn *c, enum sotto_err why, const
     struct sotto_runner *r = ctx;
 
     (void)c;
-    lost(r, why, detail,
+    /* A stream that breaks off is IO down there; to the engine IO is the disk. */
+    lost(r, why == SOTTO_ERR_IO ? SOTTO_ERR_CLOSED : why, detail,
          why == SOTTO_ERR_PIN && info != NULL && info->has_peer_pin ? info->peer_pin : NULL);
     settle(r);
 }
