@@ -208,6 +208,7 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
         return e;
     if ((e = account_make(c, q, &list)) != 0)
         return e;
+    sotto_relay_attempt_forgiven(c, q->u.register_.name);
     sotto_log_info("new account %s", q->u.register_.name);
     sotto_relay_done(c, q->id);
     return SOTTO_OK;

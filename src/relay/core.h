@@ -28,6 +28,9 @@
 #define IDLE_MS            (10 * 60 * 1000ull)
 #define SWEEP_MS           5000
 #define SWEEP_BOXES        200
+#define CLOCK_TRUST_MS     (60 * 60 * 1000ull)
+#define CLOCK_SLACK_MS     (60 * 1000ull)
+#define INVITE_KEPT_MS     (30 * DAY_MS) /* so that a late one is told what it is */
 #define LIST_FRAME_BUDGET  (96 * 1024)
 
 enum stage {
@@ -200,6 +203,7 @@ struct sotto_relay {
 
     struct guard name_guard, address_guard, stranger_guard;
     uint64_t next_sweep, next_debt;
+    uint64_t clock_now, clock_mono; /* the clock has gone evenly since */
     uint32_t swept_day;
     int64_t sweep_box; /* -1: done for swept_day */
 };
@@ -241,6 +245,8 @@ typedef enum sotto_err request_fn(struct sotto_relay_conn *c, const struct sotto
 /* signin.c */
 request_fn sotto_relay_sign_in, sotto_relay_begin;
 /* login.c */
+/* A name's password attempt came to a good end. */
+void sotto_relay_attempt_forgiven(struct sotto_relay_conn *c, const char *name);
 request_fn sotto_relay_opaque_register, sotto_relay_opaque_login, sotto_relay_opaque_finish,
     sotto_relay_link, sotto_relay_get_links;
 /* account.c */

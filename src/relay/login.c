@@ -13,27 +13,10 @@
 #define NAME_FREE    5
 #define ADDRESS_FREE 20
 
-enum sotto_err sotto_relay_opaque_register(struct sotto_relay_conn *c,
-                                           const struct sotto_request *q)
-{
-    struct sotto_answer a = {.id = q->id, .type = SOTTO_ANS_OPAQUE_REGISTERED};
-    const char *name = q->u.opaque_register.name;
-    struct sotto_bytes credential = {(const uint8_t *)name, strlen(name)};
-    enum sotto_err e =
-        sotto_opaque_register_answer(&c->r->self.opaque, &credential, q->u.opaque_register.request,
-                                     a.u.opaque_registered.response);
-
-    if (e == SOTTO_ERR_BAD_KEY || e == SOTTO_ERR_MALFORMED) {
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_REQUEST, "the OPAQUE request is not valid");
-        return SOTTO_OK;
-    }
-    if (e == 0)
-        sotto_relay_answer(c, &a);
-    return e;
-}
-
 /* Milliseconds; also counts the attempt: the answer alone lets a client find out whether it guessed
- * right, so one that goes away with it has failed. A right KE3 takes it back. */
+ * right, so one that goes away with it has failed. A right KE3 takes it back. The answer to a
+ * sign-up does the same service for whoever holds a KE2: it counts as well, until the account is
+ * made. */
 static uint64_t attempt(struct sotto_relay_conn *c, const char *name)
 {
     struct sotto_relay *r = c->r;
@@ -47,8 +30,37 @@ static uint64_t attempt(struct sotto_relay_conn *c, const char *name)
         return by_name > by_address ? by_name : by_address;
     sotto_guard_failed(&r->name_guard, name, strlen(name), mono);
     sotto_guard_failed(&r->address_guard, address, strlen(address), mono);
-    c->tries++;
     return 0;
+}
+
+enum sotto_err sotto_relay_opaque_register(struct sotto_relay_conn *c,
+                                           const struct sotto_request *q)
+{
+    struct sotto_answer a = {.id = q->id, .type = SOTTO_ANS_OPAQUE_REGISTERED};
+    const char *name = q->u.opaque_register.name;
+    struct sotto_bytes credential = {(const uint8_t *)name, strlen(name)};
+    uint64_t wait = attempt(c, name);
+    enum sotto_err e;
+
+    if (wait > 0) {
+        sotto_relay_refuse_until(c, q->id, wait, "too many attempts for this name; wait a little");
+        return SOTTO_OK;
+    }
+    e = sotto_opaque_register_answer(&c->r->self.opaque, &credential, q->u.opaque_register.request,
+                                     a.u.opaque_registered.response);
+    if (e == SOTTO_ERR_BAD_KEY || e == SOTTO_ERR_MALFORMED) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_REQUEST, "the OPAQUE request is not valid");
+        return SOTTO_OK;
+    }
+    if (e == 0)
+        sotto_relay_answer(c, &a);
+    return e;
+}
+
+void sotto_relay_attempt_forgiven(struct sotto_relay_conn *c, const char *name)
+{
+    sotto_guard_forgive(&c->r->name_guard, name, strlen(name));
+    sotto_guard_take_back(&c->r->address_guard, c->peer.address, strlen(c->peer.address));
 }
 
 static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_request *q,
@@ -105,6 +117,7 @@ enum sotto_err sotto_relay_opaque_login(struct sotto_relay_conn *c, const struct
         sotto_relay_refuse_until(c, q->id, wait, "too many wrong passwords; wait a little");
         return SOTTO_OK;
     }
+    c->tries++;
     e = sotto_rs_account_find(c->r->store, q->u.opaque_login.name, &account);
     if (e == 0 && !account.gone) {
         if ((e = sotto_rs_opaque_record(c->r->store, account.id, record)) == 0)
@@ -151,8 +164,7 @@ enum sotto_err sotto_relay_opaque_finish(struct sotto_relay_conn *c, const struc
             too_often(c);
         return SOTTO_OK;
     }
-    sotto_guard_forgive(&r->name_guard, c->s.name, strlen(c->s.name));
-    sotto_guard_take_back(&r->address_guard, c->peer.address, strlen(c->peer.address));
+    sotto_relay_attempt_forgiven(c, c->s.name);
     c->tries = 0;
     c->s.stage = STAGE_LOGGED_IN;
     c->s.account = account.id;

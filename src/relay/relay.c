@@ -460,6 +460,22 @@ static void end_idle(struct sotto_relay_conn *c, uint64_t mono)
         sotto_relay_end(c, SOTTO_CLOSING_IDLE, "nothing was heard for too long");
 }
 
+/*
+ * A clock that was set wrong, or has just been set, must not throw away mail: nothing expires until
+ * it has gone on evenly for a while.
+ */
+static bool clock_trusted(struct sotto_relay *r, uint64_t now, uint64_t mono)
+{
+    uint64_t wall = now - r->clock_now, passed = mono - r->clock_mono;
+
+    if (now < r->clock_now || wall > passed + CLOCK_SLACK_MS || passed > wall + CLOCK_SLACK_MS) {
+        r->clock_now = now;
+        r->clock_mono = mono;
+        return false;
+    }
+    return passed >= CLOCK_TRUST_MS;
+}
+
 /* A few boxes at a time, so that a large relay does not stand still. Once round a day. */
 static enum sotto_err sweep_boxes(struct sotto_relay *r, uint64_t now)
 {
@@ -468,6 +484,8 @@ static enum sotto_err sweep_boxes(struct sotto_relay *r, uint64_t now)
     uint32_t day = (uint32_t)(now / DAY_MS);
     enum sotto_err e = SOTTO_OK;
 
+    if (!clock_trusted(r, now, sotto_mono_ms(r->env)))
+        return SOTTO_OK;
     if (r->sweep_box < 0 && r->swept_day != day) {
         r->swept_day = day;
         r->sweep_box = 0;
@@ -488,7 +506,9 @@ static enum sotto_err sweep_store(struct sotto_relay *r)
     enum sotto_err e = sotto_relay_write(r);
 
     if (e != 0 || (e = sotto_rs_links_expire(r->store, now > LINK_MS ? now - LINK_MS : 0)) != 0 ||
-        (e = sotto_rs_handed_expire(r->store, now)) != 0)
+        (e = sotto_rs_handed_expire(r->store, now)) != 0 ||
+        (e = sotto_rs_invites_expire(r->store, now > INVITE_KEPT_MS ? now - INVITE_KEPT_MS : 0)) !=
+            0)
         return e;
     return sweep_boxes(r, now);
 }
@@ -520,12 +540,4 @@ void sotto_relay_shutdown(struct sotto_relay *r)
     for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
         if (!c->s.ending)
             sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is going down; try again later");
-}
-
-void sotto_relay_counts(const struct sotto_relay *r, struct sotto_relay_counts *ret)
-{
-    *ret = (struct sotto_relay_counts){.connections = r->conn_count};
-    for (const struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
-        if ((c->s.stage & STAGE_MEMBER) != 0)
-            ret->signed_in++;
 }

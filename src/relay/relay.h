@@ -92,9 +92,4 @@ void sotto_relay_tick(struct sotto_relay *r);
 /* Tells everybody. Follow it by a turn; every connection is ending then. */
 void sotto_relay_shutdown(struct sotto_relay *r);
 
-struct sotto_relay_counts {
-    size_t connections, signed_in;
-};
-void sotto_relay_counts(const struct sotto_relay *r, struct sotto_relay_counts *ret);
-
 #endif

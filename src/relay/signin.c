@@ -26,7 +26,11 @@ static bool certificate_right(const struct sotto_relay_conn *c, const struct sot
     return d->adopt || (d->has_certificate && sotto_equal(p->pin, d->certificate, sizeof p->pin));
 }
 
-/* true: the account is there and the device is in its list; otherwise it was refused. */
+/*
+ * Whose proof is to be checked: a device that is listed or was. Nobody learns here which names have
+ * an account: a name without one looks like an account without this device. That an account was
+ * deleted is told, as its other devices have to know and nothing of theirs is left to prove it by.
+ */
 static enum sotto_err find(struct sotto_relay_conn *c, const struct sotto_request *q,
                            struct sotto_rs_account *account, struct sotto_rs_device *device,
                            bool *ret_found)
@@ -34,26 +38,18 @@ static enum sotto_err find(struct sotto_relay_conn *c, const struct sotto_reques
     enum sotto_err e = sotto_rs_account_find(c->r->store, q->u.sign_in.name, account);
 
     *ret_found = false;
-    if (e == SOTTO_ERR_NOT_FOUND) {
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_UNKNOWN_ACCOUNT, "no account has this name here");
-        return SOTTO_OK;
-    }
-    if (e != 0)
-        return e;
-    if (account->gone) {
+    if (e == 0 && account->gone) {
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_NAME_GONE, "this account was deleted");
         return SOTTO_OK;
     }
-    e = sotto_rs_device_find(c->r->store, account->id, q->u.sign_in.device, device);
+    if (e == 0)
+        e = sotto_rs_device_find(c->r->store, account->id, q->u.sign_in.device, device);
     if (e == SOTTO_ERR_NOT_FOUND) {
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_UNKNOWN_DEVICE,
-                           "this device is not in the account's list");
+                           "this relay knows no such device of an account with this name");
         return SOTTO_OK;
     }
-    if (e == 0 && !device->listed)
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_REVOKED,
-                           "this device was removed from its account");
-    *ret_found = e == 0 && device->listed;
+    *ret_found = e == 0;
     return e;
 }
 
@@ -126,6 +122,11 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
         sotto_log_peer("%s could not prove to be a device of %s", c->peer.address, account.name);
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_PROOF,
                            "the proof is not by this device's key on this connection");
+        return SOTTO_OK;
+    }
+    if (!device.listed) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_REVOKED,
+                           "this device was removed from its account");
         return SOTTO_OK;
     }
     if (!certificate_right(c, &device)) {

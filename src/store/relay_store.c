@@ -291,6 +291,11 @@ enum sotto_err sotto_rs_invite_use(struct sotto_relay_store *s, const uint8_t ha
                         (size_t)32);
 }
 
+enum sotto_err sotto_rs_invites_expire(struct sotto_relay_store *s, uint64_t before_ms)
+{
+    return sotto_db_run(s->db, "DELETE FROM invite WHERE expires < ?", "u", before_ms);
+}
+
 /* --- accounts --- */
 
 static enum sotto_err account_row(enum sotto_err e, struct sotto_rows *rows,

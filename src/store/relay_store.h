@@ -67,6 +67,8 @@ enum sotto_err sotto_rs_invite_check(struct sotto_relay_store *s, const uint8_t 
                                      uint64_t now_ms);
 /* One use less. */
 enum sotto_err sotto_rs_invite_use(struct sotto_relay_store *s, const uint8_t hash[32]);
+/* Forgets those that expired before. */
+enum sotto_err sotto_rs_invites_expire(struct sotto_relay_store *s, uint64_t before_ms);
 
 /* --- accounts --- */
 

@@ -762,32 +762,61 @@ static void test_ephemeral_to_own_devices(void **state)
 
 /* --- time --- */
 
+/* Days and a bit, evenly, with somebody looking now and then. */
+static void pass_days(unsigned days)
+{
+    for (unsigned i = 0; i < days * 24; i++)
+        rig_pass(&r, 3600 * 1000);
+}
+
 static void test_lifetime(void **state)
 {
     r.config.lifetime_days = 30;
     rig_configure(&r);
     token_set(&b, 7, true);
     client_free(&b);
-    rig_pass(&r, 0);
     assert_int_equal(say("old", 1), SOTTO_PARCEL_STORED);
-    r.env.now += 15 * DAY_MS;
+    pass_days(15);
+    client_free(&a); /* ended long ago: it was silent */
+    dev_connect(&r, &alice, &a, 0);
     assert_int_equal(say("young", 1), SOTTO_PARCEL_STORED);
-    r.env.now += 15 * DAY_MS;
-    rig_pass(&r, 5000);
+    pass_days(15);
     dev_connect(&r, &bob, &b, 0);
     expect_deliver(&b, "old"); /* thirty days, and not a day less */
     expect_deliver(&b, "young");
     client_free(&b);
-    r.env.now += DAY_MS;
-    rig_pass(&r, 5000);
+    pass_days(1);
     dev_connect(&r, &bob, &b, 0);
     expect_deliver(&b, "young");
     client_quiet(&b);
     /* And the room counts as room again. */
     r.config.quota_messages = 16;
     rig_configure(&r);
+    client_free(&a);
+    dev_connect(&r, &alice, &a, 0);
     assert_int_equal(say("new", 1), SOTTO_PARCEL_STORED);
     assert_int_equal(say("newer", 1), SOTTO_PARCEL_QUOTA);
+}
+
+static void test_a_wrong_clock_throws_nothing_away(void **state)
+{
+    token_set(&b, 7, true);
+    client_free(&b);
+    assert_int_equal(say("kept", 1), SOTTO_PARCEL_STORED);
+    r.env.now += 3650 * DAY_MS; /* somebody set the clock, for half an hour */
+    for (int i = 0; i < 30; i++)
+        rig_pass(&r, 60 * 1000);
+    r.env.now -= 3650 * DAY_MS;
+    pass_days(2);
+    r.env.now += 3650 * DAY_MS; /* and the relay was started under a wrong clock */
+    rig_restart(&r);
+    for (int i = 0; i < 30; i++)
+        rig_pass(&r, 60 * 1000);
+    r.env.now -= 3650 * DAY_MS;
+    pass_days(1);
+    dev_connect(&r, &bob, &b, 0);
+    expect_deliver(&b, "kept");
+    dev_connect(&r, &alice, &a, 0);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -821,6 +850,7 @@ int main(void)
         CASE(test_ephemeral),
         CASE(test_ephemeral_to_own_devices),
         CASE(test_lifetime),
+        CASE(test_a_wrong_clock_throws_nothing_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,7 +305,8 @@ static void test_sign_in_needs_the_device_key(void **state)
     dev_second(&r, &second, &alice);
     client_open(&r, &other, NULL);
     q = dev_sign_in(&stranger, &other);
-    assert_int_equal(client_try(&other, &q), SOTTO_RELAY_UNKNOWN_ACCOUNT);
+    /* The same as for an account that is there: nobody learns names here. */
+    assert_int_equal(client_try(&other, &q), SOTTO_RELAY_UNKNOWN_DEVICE);
     q = dev_sign_in(&second, &other);
     assert_int_equal(client_try(&other, &q), SOTTO_RELAY_UNKNOWN_DEVICE);
     q = dev_sign_in(&second, &other); /* another device's signature */

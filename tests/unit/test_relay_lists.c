@@ -213,6 +213,8 @@ static void test_removed_device(void **state)
     client_open(&r, &again, NULL);
     q = dev_sign_in(&second, &again);
     assert_int_equal(client_try(&again, &q), SOTTO_RELAY_REVOKED);
+    q.u.sign_in.lease[0] ^= 1; /* told to that device only */
+    assert_int_equal(client_try(&again, &q), SOTTO_RELAY_BAD_PROOF);
     q = submit_to(&second, "later", 2);
     q.u.submit.list_version = alice.parsed.version;
     assert_int_equal(submit(&b, &q), SOTTO_PARCEL_GONE);
@@ -643,6 +645,34 @@ static void test_guessing_gets_slower(void **state)
     client_free(&a);
 }
 
+/* The answer to a sign-up evaluates the same function as a login: with a KE2 in hand it would be as
+ * good for guessing. */
+static void test_sign_up_answers_are_no_way_round(void **state)
+{
+    unsigned given = 0;
+
+    join_with_password(&alice, &a, "alice");
+    for (unsigned s = 0; s < 300; s++) {
+        struct sotto_request q = {.type = SOTTO_REQ_OPAQUE_REGISTER};
+        struct sotto_opaque_client *o;
+        struct sotto_answer *answer;
+
+        client_open(&r, &c, NULL);
+        strcpy(q.u.opaque_register.name, "alice");
+        assert_int_equal(
+            sotto_opaque_register_start(&r.env.env, "guess", 5, q.u.opaque_register.request, &o),
+            0);
+        sotto_opaque_client_free(o);
+        answer = client_ask(&c, &q);
+        given += answer->type == SOTTO_ANS_OPAQUE_REGISTERED;
+        sotto_answer_free(answer);
+        client_free(&c);
+        r.env.mono += 1000;
+    }
+    assert_true(given >= 5 && given < 16);
+    client_free(&a);
+}
+
 static void test_right_password_is_forgiven(void **state)
 {
     join_with_password(&alice, &a, "alice");
@@ -789,6 +819,7 @@ int main(void)
         CASE(test_approved_after_the_connection_broke),
         CASE(test_wrong_passwords_end_the_connection),
         CASE(test_guessing_gets_slower),
+        CASE(test_sign_up_answers_are_no_way_round),
         CASE(test_right_password_is_forgiven),
         CASE(test_no_account_looks_like_a_wrong_password),
         CASE(test_delete_account),

@@ -225,6 +225,10 @@ static void test_invites(void **state)
     assert_int_equal(sotto_rs_invite_check(s, hash, 999), SOTTO_ERR_GONE);
     sotto_rs_rollback(s);
     assert_int_equal(sotto_rs_invite_check(s, hash, 999), 0);
+    assert_int_equal(sotto_rs_invites_expire(s, 1000), 0);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 1000), SOTTO_ERR_EXPIRED);
+    assert_int_equal(sotto_rs_invites_expire(s, 1001), 0);
+    assert_int_equal(sotto_rs_invite_check(s, hash, 1000), SOTTO_ERR_NOT_FOUND);
 }
 
 /* --- accounts and lists --- */
