@@ -106,6 +106,7 @@ static void phone_move(struct phone *p, const char *from)
     phone_close(p);
     p->hang_up = p->dial_now = false;
     p->has_certificate = false; /* it is in the profile */
+    rig_drop_folder(p->path);
     snprintf(p->path, sizeof p->path, "%s", fresh);
 }
 
