@@ -169,7 +169,7 @@ static void view_device(const struct sotto_view *v, const struct sotto_device_ro
     if (!v->json) {
         if (d->since_ms != 0)
             sotto_when_local(d->since_ms, when);
-        sotto_out(v->out, SOTTO_OUT_RESULT, "%s  %-7s%s%s%s%s%s", d->id, d->state,
+        sotto_out(v->out, SOTTO_OUT_RESULT, "%s  %s%s%s%s%s%s", d->id, d->state,
                   when[0] != 0 ? "  since " : "", when,
                   d->holds_account_key ? "  holds the account key" : "",
                   d->code[0] != 0 ? "  code " : "", d->code);
