@@ -42,6 +42,19 @@ void *heap_hook_calloc(size_t n, size_t len)
     return p;
 }
 
+void *heap_hook_realloc(void *p, size_t len)
+{
+    const union head *h = p;
+    void *q = heap_hook_malloc(len);
+
+    if (q == NULL || p == NULL)
+        return q;
+    h--;
+    memcpy(q, p, h->len < len ? h->len : len);
+    heap_hook_free(p);
+    return q;
+}
+
 void heap_hook_free(void *p)
 {
     union head *h = p;

@@ -19,12 +19,14 @@ extern struct heap_hook heap_hook;
 
 void *heap_hook_malloc(size_t len);
 void *heap_hook_calloc(size_t n, size_t len);
+void *heap_hook_realloc(void *p, size_t len); /* always moves */
 void heap_hook_free(void *p);
 
 #ifdef SOTTO_HEAP_HOOK
-#define malloc(len)    heap_hook_malloc(len)
-#define calloc(n, len) heap_hook_calloc(n, len)
-#define free(p)        heap_hook_free(p)
+#define malloc(len)     heap_hook_malloc(len)
+#define calloc(n, len)  heap_hook_calloc(n, len)
+#define realloc(p, len) heap_hook_realloc(p, len)
+#define free(p)         heap_hook_free(p)
 #endif
 
 #endif

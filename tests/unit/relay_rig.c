@@ -25,9 +25,15 @@ static void start(struct rig *r)
 
 void rig_make(struct rig *r)
 {
+    rig_make_on(r, NULL);
+}
+
+void rig_make_on(struct rig *r, const char *vfs)
+{
     static const uint8_t seed[32] = "relay rig";
 
     memset(r, 0, sizeof *r);
+    r->vfs = vfs;
     folder_make(&r->dir);
     (void)umask(077);
     snprintf(r->path, sizeof r->path, "%s", folder_file(&r->dir, "relay.db"));
@@ -89,6 +95,7 @@ void rig_crash(struct rig *r)
             file_copy(from, to);
     }
     stop(r);
+    r->dead = false;
     folder_remove(&r->dir);
     r->dir = fresh;
     snprintf(r->path, sizeof r->path, "%s/relay.db", fresh.path);
@@ -118,7 +125,12 @@ void rig_turn(struct rig *r)
     struct sotto_relay_conn *conn;
 
     do {
-        assert_int_equal(sotto_relay_turn(r->relay), 0);
+        enum sotto_err e = r->dead ? SOTTO_ERR_IO : sotto_relay_turn(r->relay);
+
+        r->dead = r->mortal && e == SOTTO_ERR_IO;
+        if (r->dead)
+            return;
+        assert_int_equal(e, 0);
         while ((conn = sotto_relay_next(r->relay)) != NULL)
             take_output(sotto_relay_ctx(conn));
     } while (sotto_relay_deadline(r->relay) == 0);

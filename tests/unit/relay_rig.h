@@ -19,11 +19,14 @@ struct rig {
     struct sotto_relay_store *store;
     struct sotto_relay *relay;
     unsigned connections; /* made so far: each has its own exporter */
+    bool mortal;          /* a turn may end with IO; it is dead then, until rig_crash() */
+    bool dead;
     struct client *clients;
 };
 
 /* Open registration; change r->config and call rig_configure() for more. */
 void rig_make(struct rig *r);
+void rig_make_on(struct rig *r, const char *vfs);
 void rig_free(struct rig *r);
 void rig_configure(struct rig *r);
 /* Stopped in order and started again. All connections are gone. */

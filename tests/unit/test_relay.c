@@ -36,14 +36,10 @@ static int setup(void **state)
 
 static int setup_faulty(void **state)
 {
-    setup(state);
+    complaints = 0;
+    sotto_log_set(listen_log, NULL, SOTTO_LOG_DEBUG);
     faulty_reset();
-    sotto_relay_free(r.relay);
-    sotto_rs_close(r.store);
-    r.relay = NULL;
-    r.store = NULL;
-    r.vfs = "faulty";
-    rig_restart(&r);
+    rig_make_on(&r, "faulty");
     return 0;
 }
 
