@@ -447,6 +447,21 @@ def check_invite_without_relay(lab):
     assert again[2] == identity
 
 
+def check_everywhere(lab):
+    """Without --listen it is all addresses, and invites name one that others can reach"""
+    in_a_net_of_its_own = ["unshare", "-n" if os.geteuid() == 0 else "-rn", "sh", "-c"]
+    set_up = "ip link set lo up && ip address add 10.9.8.7/24 dev lo"
+    if lab.run([*in_a_net_of_its_own, set_up]).code != 0:
+        raise sottolab.Skip("no network namespaces here (unshare, ip)")
+    running = lab.start([*in_a_net_of_its_own, f"{set_up} && exec {SOTTOD} --data {lab.path('d')}"])
+    running.until_out("sottod ready 0.0.0.0:12345 pin ")
+    running.until_err("invites name 10.9.8.7:12345")
+    host, port, *_ = parse(lab.run([SOTTOD, "invite", "--data", lab.path("d")]).out.strip())
+    assert (host, port) == ("10.9.8.7", 12345)
+    running.signal(signal.SIGTERM)
+    assert running.wait().code == 0
+
+
 # ---- users ---------------------------------------------------------------------------------
 
 
