@@ -534,9 +534,10 @@ void sotto_account_online(struct sotto_engine *e)
  * since must not be used again, and pre-keys handed out since are lost: next generation, new
  * keys, new sessions, and what was not sent is encrypted again. If it is the relay (its whole
  * folder was put back, so it does not know): what was stored but not delivered is sent again, and
- * repeated envelopes are recognised by their ids.
+ * repeated envelopes are recognised by their ids. Such a relay gives out sequence numbers again that
+ * this device has acknowledged on the lost line; so from now on only its own word counts.
  */
-void sotto_account_rolled_back(struct sotto_engine *e)
+void sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
 {
     enum sotto_err err = sotto_profile_begin(e->p);
 
@@ -544,6 +545,7 @@ void sotto_account_rolled_back(struct sotto_engine *e)
         if ((err = sotto_setting_put_u64(e->p, "device.generation", e->generation + 1)) == 0 &&
             (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) == SOTTO_OK &&
             (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) == SOTTO_OK &&
+            (err = sotto_setting_put_u64(e->p, "inbox.committed", acked)) == SOTTO_OK &&
             (err = sotto_sessions_clear(e->p, NULL, 0)) == SOTTO_OK &&
             (err = sotto_item_unseal(e->p)) == SOTTO_OK &&
             (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK)

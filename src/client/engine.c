@@ -561,7 +561,7 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
         err = err != SOTTO_OK ? err : SOTTO_ERR_MALFORMED;
     /* The heal comes before the note: a crash between the two heals once more. */
     if (err == SOTTO_OK && older)
-        sotto_account_rolled_back(e);
+        sotto_account_rolled_back(e, a->u.signed_in.acked);
     if (err == SOTTO_OK)
         err = note_signed_in(e, lease);
     if (err == SOTTO_OK)

@@ -224,7 +224,8 @@ void sotto_account_online(struct sotto_engine *e);
 void sotto_account_keys_low(struct sotto_engine *e, uint32_t left);
 void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes list);
 void sotto_account_tick(struct sotto_engine *e);
-void sotto_account_rolled_back(struct sotto_engine *e);
+/* acked: the last number of which the relay knows that it was acknowledged. */
+void sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked);
 /* Signs list (its version, prev_hash and time are set here) and sends it; the job (may be NULL)
  * ends with the relay's answer. CONFLICT: another one is on its way. */
 enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *list,
