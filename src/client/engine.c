@@ -723,6 +723,8 @@ uint64_t sotto_engine_deadline(const struct sotto_engine *e)
     for (const struct job *j = e->jobs; j != NULL; j = j->next)
         if (!j->dead && j->deadline_mono != 0 && j->deadline_mono < at)
             at = j->deadline_mono;
+    if (e->phase == LINK_ONLINE && e->receipts_mono != 0 && e->receipts_mono < at)
+        at = e->receipts_mono;
     if (e->phase >= LINK_HELLO) {
         uint64_t quiet = e->pending != NULL ? e->pending->sent_mono + SOTTO_ANSWER_MS
                                             : e->heard_mono + SOTTO_PING_MS;

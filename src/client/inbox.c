@@ -625,6 +625,7 @@ void sotto_receipts_flush(struct sotto_engine *e)
 
     if (!e->registered || e->phase != LINK_ONLINE)
         return;
+    e->receipts_mono = 0;
     do {
         any = false;
         peers.count = 0;

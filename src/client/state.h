@@ -23,6 +23,7 @@
 #define SOTTO_RETRIES       3
 #define SOTTO_ANSWER_MS     20000 /* a relay that does not answer within this is hung up on */
 #define SOTTO_PING_MS       60000
+#define SOTTO_RECEIPTS_MS   100
 #define SOTTO_FULL_RETRY_MS 30000
 #define SOTTO_LEASES        16
 
@@ -171,6 +172,7 @@ struct sotto_engine {
     uint8_t (*changed)[SOTTO_CONTENT_ID]; /* messages to tell about after the commit */
     size_t changed_count, changed_room;
     uint64_t next_housekeeping_mono;
+    uint64_t receipts_mono; /* when receipts go out that nothing took along; 0: none wait */
     struct cached_list lists[LIST_CACHE];
     uint64_t list_stamp;
 };

@@ -272,6 +272,8 @@ void sotto_receive_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_
         err = sotto_due_add(e->p, row.peer, id, SOTTO_RECEIPT_READ);
     if (sotto_profile_end(e->p, err) != SOTTO_OK)
         return;
+    if (e->receipts_mono == 0) /* a moment, so that one receipt speaks for many messages */
+        e->receipts_mono = sotto_mono_ms(e->env) + SOTTO_RECEIPTS_MS;
     for (struct job *j = e->jobs; j != NULL; j = j->next)
         for (struct shown **at = &j->out; *at != NULL;) {
             struct shown *s = *at;
