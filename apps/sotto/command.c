@@ -101,7 +101,8 @@ const struct sotto_command sotto_commands[] = {
      .least = 1,
      .most = SOTTO_COMMAND_WORDS_MAX,
      .start = sotto_cmd_accept,
-     .each = true},
+     .each = true,
+     .tells = true},
     {.name = "block",
      .usage = "NAME...",
      .summary = "take no more messages from somebody",
@@ -110,7 +111,8 @@ const struct sotto_command sotto_commands[] = {
      .least = 1,
      .most = SOTTO_COMMAND_WORDS_MAX,
      .start = sotto_cmd_block,
-     .each = true},
+     .each = true,
+     .tells = true},
     {.name = "unblock",
      .usage = "NAME...",
      .summary = "lift a block",
@@ -119,7 +121,8 @@ const struct sotto_command sotto_commands[] = {
      .least = 1,
      .most = SOTTO_COMMAND_WORDS_MAX,
      .start = sotto_cmd_unblock,
-     .each = true},
+     .each = true,
+     .tells = true},
     {.name = "verify",
      .usage = "NAME [--confirm DIGITS | --accept]",
      .summary = "show or confirm the safety number with somebody",
@@ -158,7 +161,8 @@ const struct sotto_command sotto_commands[] = {
      .least = 1,
      .most = SOTTO_COMMAND_WORDS_MAX,
      .start = sotto_cmd_resend,
-     .each = true},
+     .each = true,
+     .tells = true},
     {.name = "status",
      .usage = "[--json]",
      .summary = "show account, relay, connection and queue",
@@ -336,6 +340,24 @@ static void show_answer(void *ctx, const struct sotto_event *e)
         sotto_view_event(ctx, e);
 }
 
+static void show_offline(void *ctx, const struct sotto_event *e)
+{
+    const struct sotto_status_row *s = sotto_event_status(e);
+
+    if (s != NULL && s->connection != SOTTO_ONLINE)
+        sotto_out(&sotto_out_stdio, SOTTO_OUT_NOTE,
+                  "There is no connection now, so the relay hears of it later: %s", s->why);
+    (void)ctx;
+}
+
+/* Without a connection it is done here all the same, and told with the next one. */
+static void tell_relay(struct sotto_cli *cli)
+{
+    struct sotto_cli_done done;
+
+    (void)sotto_cli_wait(cli, sotto_status(cli->client), -1, show_offline, NULL, &done);
+}
+
 /* The usual kind of command: ask, show, end. */
 static enum sotto_result ask_library(struct sotto_cli *cli, const struct sotto_command *c,
                                      const struct sotto_args *args)
@@ -345,6 +367,7 @@ static enum sotto_result ask_library(struct sotto_cli *cli, const struct sotto_c
                               .ids = sotto_args_has(args, "--ids")};
     enum sotto_result result = sotto_cli_open(cli, false), worst = SOTTO_RESULT_OK;
     size_t turns = c->each ? args->rest_count : 1;
+    bool done = false;
 
     if (result != SOTTO_RESULT_OK)
         return result;
@@ -365,9 +388,12 @@ static enum sotto_result ask_library(struct sotto_cli *cli, const struct sotto_c
             return SOTTO_RESULT_USAGE;
         }
         result = sotto_cli_finish(cli, request, show_answer, &view);
+        done |= result == SOTTO_RESULT_OK;
         if (worst == SOTTO_RESULT_OK)
             worst = result;
     }
+    if (done && (c->tells || sotto_args_has(args, "--accept")) && cli->signal == 0)
+        tell_relay(cli);
     return worst;
 }
 

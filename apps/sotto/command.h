@@ -23,6 +23,8 @@ struct sotto_command {
     /* The request; 0: the words make no sense, why (SOTTO_CLI_WHY bytes) says so. */
     uint32_t (*start)(struct sotto_client *client, const struct sotto_args *args, char *why);
     bool each; /* start is called for each word by itself */
+    bool
+        tells; /* the relay or somebody behind it has to hear of it: not over before it was tried */
     bool hidden;
 };
 
