@@ -446,7 +446,6 @@ static void keys_upload(struct sotto_engine *e)
 {
     struct sotto_request *r;
     struct sotto_prekey *page = NULL, signed_key;
-    SOTTO_AUTO_BUF kept = SOTTO_BUF(SOTTO_PREKEY_BYTES);
     size_t count = SOTTO_PAGE_PREKEYS;
     enum sotto_err err = SOTTO_ERR_NOMEM;
 
