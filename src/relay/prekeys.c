@@ -30,7 +30,7 @@ static enum sotto_err take(struct sotto_relay_conn *c, int64_t box,
     uint32_t left = 0;
     enum sotto_err e;
 
-    tag_of(c->r, c->s.account, box, tag);
+    tag_of(c->r, c->s.box, box, tag); /* the device: its account's others need keys of their own */
     *ret_some = true;
     e = sotto_rs_handed_get(s, tag, now, one_time);
     if (e != SOTTO_ERR_NOT_FOUND)
