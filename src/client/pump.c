@@ -360,7 +360,9 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         pump_one(e, o);
         return;
     }
-    if ((err = sotto_seal_initiate(e, list, d, a, &s)) != SOTTO_OK) {
+    /* A retry request waits for it: the device may have lost its one-time keys with what it asks
+     * about, and nobody asks for a lost request. The signed key has a long life. */
+    if ((err = sotto_seal_initiate(e, list, d, a, p->item == 0, &s)) != SOTTO_OK) {
         if (err == SOTTO_ERR_NOMEM || err == SOTTO_ERR_RANDOM) {
             sotto_engine_trouble(e, err, sotto_err_text(err));
             return;
@@ -382,7 +384,8 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         pump_one(e, o);
 }
 
-static void ask_bundle(struct sotto_engine *e, struct outgoing *o, uint64_t device, int64_t item)
+/* retry: the item that is to be sealed on the session, or 0. */
+static void ask_bundle(struct sotto_engine *e, struct outgoing *o, uint64_t device, int64_t retry)
 {
     struct sotto_request r = {.type = SOTTO_REQ_GET_BUNDLE};
     struct pending *p;
@@ -394,7 +397,7 @@ static void ask_bundle(struct sotto_engine *e, struct outgoing *o, uint64_t devi
         return;
     memcpy(p->name, o->name, sizeof p->name);
     p->device = device;
-    p->item = item;
+    p->item = retry;
 }
 
 /* --- sealing --- */
@@ -707,7 +710,7 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
         (w->item.device == 0 && w->item.list_version != list->version)) {
         err = seal_for(e, w, list, to, count, &missing);
         if (err == SOTTO_ERR_NOT_FOUND) {
-            ask_bundle(e, o, missing, w->item.id);
+            ask_bundle(e, o, missing, w->item.kind == SOTTO_CONTENT_RETRY ? w->item.id : 0);
             return false;
         }
         if (err == SOTTO_OK)

@@ -81,13 +81,13 @@ static enum sotto_err may_use(struct sotto_engine *e, const struct sotto_prekey 
 
 enum sotto_err sotto_seal_initiate(struct sotto_engine *e, const struct sotto_list *list,
                                    const struct sotto_device *device, const struct sotto_answer *a,
-                                   struct sotto_session **ret)
+                                   bool one_time, struct sotto_session **ret)
 {
     struct sotto_prekey *keys = calloc(2, sizeof *keys);
     struct sotto_device self;
-    bool one_time = a->u.bundle.one_time.n > 0;
     enum sotto_err err = SOTTO_ERR_NOMEM;
 
+    one_time = one_time && a->u.bundle.one_time.n > 0;
     sotto_self_device(e, &self);
     if (keys != NULL &&
         (err = sotto_prekey_parse(a->u.bundle.signed_prekey.p, a->u.bundle.signed_prekey.n,

@@ -315,10 +315,10 @@ struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name);
 /* The session to send on, or NOT_FOUND: a bundle is needed. Free with sotto_session_free(). */
 enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint64_t device,
                                   struct sotto_session **ret);
-/* Opens a session from a bundle (not stored yet). */
+/* Opens a session from a bundle (not stored yet), with its one-time key where that may be used. */
 enum sotto_err sotto_seal_initiate(struct sotto_engine *e, const struct sotto_list *list,
                                    const struct sotto_device *device, const struct sotto_answer *a,
-                                   struct sotto_session **ret);
+                                   bool one_time, struct sotto_session **ret);
 /* The content of an item as it is sent now: naming both lists. */
 enum sotto_err sotto_seal_content(struct sotto_engine *e, const struct sotto_list *list,
                                   struct sotto_bytes content, struct sotto_buf *ret);
