@@ -32,10 +32,22 @@ enum sotto_err __wrap_sotto_pwhash(const void *password, size_t password_len,
     return __real_sotto_pwhash(password, password_len, salt, 8, 1, ret, ret_len);
 }
 
+void rig_trace(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (getenv("ENGINE_RIG_LOG") == NULL)
+        return;
+    va_start(ap, fmt);
+    printf("# ");
+    vprintf(fmt, ap);
+    printf("\n");
+    va_end(ap);
+}
+
 static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
 {
-    if (getenv("ENGINE_RIG_LOG") != NULL)
-        printf("# log: %s\n", line);
+    rig_trace("log: %s", line);
     assert_int_not_equal(level, SOTTO_LOG_BUG);
 }
 
@@ -184,9 +196,11 @@ static void on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, 
         assert_non_null(p->told);
     }
     p->told[p->told_count++] = (struct told){to.origin, e};
-    if (getenv("ENGINE_RIG_LOG") != NULL && sotto_event_done(e) != NULL)
-        printf("# %s: done %u: %d %s\n", p->name, to.request, (int)sotto_event_done(e)->result,
-               sotto_event_done(e)->text);
+    if (sotto_event_done(e) != NULL)
+        rig_trace("%s: done %u: %d %s", p->name, to.request, (int)sotto_event_done(e)->result,
+                  sotto_event_done(e)->text);
+    if (sotto_event_notice(e) != NULL)
+        rig_trace("%s: notice: %s", p->name, sotto_event_notice(e));
     if (type != SOTTO_EVENT_MESSAGE || to.origin != 0 || to.request == 0 ||
         to.request != p->receiver)
         return;
@@ -340,6 +354,37 @@ static bool pass_on(struct phone *p, enum way way, struct sotto_buf *body)
     return p->w->carry == NULL || p->w->carry(p->w->carry_ctx, p, way, body);
 }
 
+static const char *request_word(int type)
+{
+    static const char *const words[] = {
+        "sign-in", "begin",  "opaque register", "register",       "opaque login", "opaque finish",
+        "link",    "links?", "put list",        "lists?",         "bundle?",      "put pre-keys",
+        "submit",  "ack",    "set tokens",      "delete account", "ping",         "goodbye"};
+
+    return words[type - SOTTO_REQ_SIGN_IN];
+}
+
+static const char *answer_word(int type)
+{
+    static const char *const words[] = {
+        "error",     "hello", "done",  "signed in", "opaque registered", "opaque challenge",
+        "logged in", "links", "lists", "bundle",    "pre-keys kept",     "submitted"};
+    static const char *const pushes[] = {"deliver",      "ephemeral",    "list changed",
+                                         "link pending", "pre-keys low", "closing"};
+
+    return type >= SOTTO_ANS_DELIVER ? pushes[type - SOTTO_ANS_DELIVER]
+                                     : words[type - SOTTO_ANS_ERROR];
+}
+
+static void trace_frame(const struct phone *p, enum way way, const struct sotto_buf *body)
+{
+    if (getenv("ENGINE_RIG_LOG") == NULL)
+        return;
+    rig_trace("%lu %s %s %s", p->w->carried, p->name, way == UP ? "->" : "<-",
+              way == UP ? request_word((int)request_type(body))
+                        : answer_word((int)answer_type(body)));
+}
+
 static bool carry_up(struct phone *p)
 {
     SOTTO_AUTO_BUF body = SOTTO_BUF(SOTTO_FRAME_MAX);
@@ -352,6 +397,7 @@ static bool carry_up(struct phone *p)
     assert_int_equal(sotto_buf_add(&body, frame.p, frame.n), SOTTO_OK);
     sotto_buf_consume(&p->up, SOTTO_FRAME_HEADER + frame.n);
     w->carried++;
+    trace_frame(p, UP, &body);
     if (fault_due(w, true)) {
         fault_fire(p);
         return true;
@@ -385,6 +431,7 @@ static bool carry_down(struct phone *p)
     assert_int_equal(sotto_buf_add(&body, frame.p, frame.n), SOTTO_OK);
     sotto_buf_consume(&p->down, SOTTO_FRAME_HEADER + frame.n);
     w->carried++;
+    trace_frame(p, DOWN, &body);
     if (fault_due(w, true)) {
         fault_fire(p);
         return true;

@@ -13,7 +13,8 @@
  * bytes from fixed seeds. There are no sockets: the rig carries the frames, one at a time, so it
  * can lose, cut, kill, roll back and forge at every single one of them. The password's stretching
  * is cut down to almost nothing (the module is linked with a wrapper); all else is production code.
- * What has to work for a test to mean anything fails the case in here.
+ * What has to work for a test to mean anything fails the case in here. With ENGINE_RIG_LOG set, every
+ * frame, log line and answered call is printed.
  */
 #define WORLD_NOW_MS    1790000000000ull
 #define PHONES_MAX      8
@@ -214,6 +215,9 @@ bool phone_is_online(const struct phone *p);
 /* Fails with what was said. */
 #define assert_result(p, request, want) check_result(p, request, want, __FILE__, __LINE__)
 void check_result(const struct phone *p, uint32_t request, int want, const char *file, int line);
+
+/* Prints when ENGINE_RIG_LOG is set. */
+void rig_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* For carry functions. */
 enum sotto_request_type request_type(const struct sotto_buf *body);
