@@ -165,6 +165,10 @@ void sotto_outbox_send(struct sotto_engine *e, struct job *j)
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
                        sotto_err_text(err));
     } else {
+        struct outgoing *o = sotto_outgoing(e, j->name);
+
+        if (o != NULL)
+            o->typing_mono = 0; /* the message ends it there; the next one may be told at once */
         j->phase = 1;
         j->needs_online = true;
         j->deadline_mono = sotto_mono_ms(e->env) + (j->n[1] != 0 ? j->n[1] : 30000);
