@@ -388,10 +388,14 @@ static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint6
                                  struct retry *r, uint32_t retries)
 {
     SOTTO_AUTO_BUF content = SOTTO_BUF(SOTTO_CONTENT_MAX);
+    struct outgoing *o = sotto_outgoing(e, from);
     const struct sotto_list *list;
     const struct sotto_device *d;
     enum sotto_err err;
 
+    if (o == NULL)
+        return SOTTO_ERR_NOMEM;
+    o->resealed = true; /* what is said of the old envelope is not true of the new one */
     if ((err = sotto_list_of(e, from, &list)) != SOTTO_OK ||
         (d = sotto_list_find(list, device)) == NULL)
         return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;

@@ -492,7 +492,10 @@ static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, 
 
     switch (state) {
     case SOTTO_PARCEL_STORED:
-        err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
+        /* It may be another envelope that waits now: all go once more, and the relay knows those
+         * that it has. */
+        if (!o->resealed)
+            err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
         break;
     case SOTTO_PARCEL_GONE:
         err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
@@ -637,6 +640,7 @@ static bool submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
     }
     r->u.submit.more = false;
     o->in_flight = 1;
+    o->resealed = false;
     if ((p = sotto_ask(e, r, submitted, NULL)) != NULL) {
         memcpy(p->name, o->name, sizeof p->name);
         p->item = w->item.id;

@@ -92,6 +92,7 @@ struct outgoing {
     struct outgoing *next;
     sotto_name name;
     uint32_t in_flight;  /* submits, list and bundle requests without answer */
+    bool resealed;       /* envelopes were made anew while a submit is under way */
     bool need_list;      /* somebody named a newer list: fetch it before the next send */
     uint64_t retry_mono; /* nothing before this; 0: at once */
     uint64_t full_mono;  /* held mailboxes are tried again then */
