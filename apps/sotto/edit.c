@@ -187,7 +187,12 @@ static void bind_keys(EditLine *el)
                                              {L"^J", L"sotto-enter"},
                                              {L"^\\", L"sotto-clear"},
                                              {L"^I", L"sotto-complete"},
-                                             {L"^L", L"sotto-redraw"}};
+                                             {L"^L", L"sotto-redraw"},
+                                             /* Ctrl and Alt with the arrows */
+                                             {L"\\e[1;5D", L"ed-prev-word"},
+                                             {L"\\e[1;5C", L"em-next-word"},
+                                             {L"\\e[1;3D", L"ed-prev-word"},
+                                             {L"\\e[1;3C", L"em-next-word"}};
 
     (void)el_wset(el, EL_ADDFN, L"sotto-enter", L"Send the line", on_enter);
     (void)el_wset(el, EL_ADDFN, L"sotto-clear", L"Throw the line away", on_clear);
