@@ -614,7 +614,7 @@ static void limit_files(rlim_t bytes)
 
     signal(SIGXFSZ, bytes == RLIM_INFINITY ? SIG_DFL : SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
-    r.rlim_cur = bytes;
+    r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
 }
 
