@@ -531,7 +531,8 @@ void sotto_account_online(struct sotto_engine *e)
  * The relay named a lease that this profile never wrote: one of the two is an older copy, and which
  * one cannot be told from here. So both are mended. If it is the profile: ratchets that went on
  * since must not be used again, and pre-keys handed out since are lost: next generation, new
- * keys, new sessions, and what was not sent is encrypted again. If it is the relay (its whole
+ * keys, new sessions, and what was not delivered is encrypted again: its receipts may lie on the
+ * lost line, and an envelope that comes twice gets no second one. If it is the relay (its whole
  * folder was put back, so it does not know): what was stored but not delivered is sent again, and
  * repeated envelopes are recognised by their ids. Such a relay gives out sequence numbers again that
  * this device has acknowledged on the lost line; so from now on only its own word counts.
@@ -546,8 +547,8 @@ void sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
             (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) == SOTTO_OK &&
             (err = sotto_setting_put_u64(e->p, "inbox.committed", acked)) == SOTTO_OK &&
             (err = sotto_sessions_clear(e->p, NULL, 0)) == SOTTO_OK &&
-            (err = sotto_item_unseal(e->p)) == SOTTO_OK &&
-            (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK)
+            (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK &&
+            (err = sotto_item_unseal(e->p)) == SOTTO_OK)
             err = sotto_tokens_requeue_all(e);
         err = sotto_profile_end(e->p, err);
     }
