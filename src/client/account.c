@@ -295,7 +295,7 @@ void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes data)
         err = sotto_account_adopt_list(e, list, data);
     if (err == SOTTO_ERR_FORK || err == SOTTO_ERR_NEW_IDENTITY) {
         e->security_stop = true;
-        sotto_engine_trouble(e, SOTTO_ERR_PIN,
+        sotto_engine_trouble(e, err,
                              "the relay shows a device list of this account that does not follow "
                              "the known one: it may be lying. Ask its operator");
     } else if (err == SOTTO_OK) {
@@ -534,10 +534,10 @@ void sotto_account_online(struct sotto_engine *e)
  * keys, new sessions, and what was not delivered is encrypted again: its receipts may lie on the
  * lost line, and an envelope that comes twice gets no second one. If it is the relay (its whole
  * folder was put back, so it does not know): what was stored but not delivered is sent again, and
- * repeated envelopes are recognised by their ids. Such a relay gives out sequence numbers again that
- * this device has acknowledged on the lost line; so from now on only its own word counts.
+ * repeated envelopes are recognised by their ids. Such a relay gives out sequence numbers again
+ * that this device has acknowledged on the lost line; so from now on only its own word counts.
  */
-void sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
+enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
 {
     enum sotto_err err = sotto_profile_begin(e->p);
 
@@ -552,14 +552,13 @@ void sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
             err = sotto_tokens_requeue_all(e);
         err = sotto_profile_end(e->p, err);
     }
-    if (err != SOTTO_OK) {
-        sotto_engine_trouble(e, err, "the profile cannot be written");
-        return;
-    }
+    if (err != SOTTO_OK)
+        return err;
     e->generation++;
     sotto_notice(e, "This profile (or the relay) was restored from an older copy. It goes on with "
                     "new keys; what this device sent or received since that copy was made may be "
                     "missing here.");
+    return SOTTO_OK;
 }
 
 /* Envelopes under the one before still open: its private part is kept until they have expired. */

@@ -119,17 +119,22 @@ enum sotto_result sotto_relay_result(enum sotto_relay_error code)
     }
 }
 
-/* Every open request learns that no answer will come. */
+/* Every open request learns that no answer will come. No job is freed meanwhile: those behind still
+ * name theirs. */
 static void drop_pending(struct sotto_engine *e)
 {
     struct pending *all = e->pending, *next;
 
     e->pending = NULL;
+    e->iterating++;
     for (; all != NULL; all = next) {
         next = all->next;
         all->done(e, all, NULL);
         free(all);
     }
+    e->iterating--;
+    free(e->publish);
+    e->publish = NULL;
 }
 
 /* --- object --- */
@@ -165,7 +170,13 @@ void sotto_engine_free(struct sotto_engine *e)
 {
     if (e == NULL)
         return;
-    drop_pending(e);
+    /* Nobody is told: who made the calls makes them again elsewhere. */
+    while (e->pending != NULL) {
+        struct pending *p = e->pending;
+
+        e->pending = p->next;
+        free(p);
+    }
     sotto_jobs_free(e);
     sotto_inbox_clear(e);
     while (e->outgoing != NULL) {
@@ -251,7 +262,6 @@ void sotto_engine_connected(struct sotto_engine *e, const struct sotto_engine_tl
     e->phase = LINK_HELLO;
     e->why = SOTTO_OK;
     e->heard_mono = sotto_mono_ms(e->env);
-    e->ping_mono = 0;
     sotto_buf_clear(&e->out);
 }
 
@@ -260,6 +270,7 @@ static enum sotto_result result_of(enum sotto_err why)
     switch (why) {
     case SOTTO_ERR_PIN:
     case SOTTO_ERR_NEW_IDENTITY:
+    case SOTTO_ERR_FORK:
         return SOTTO_RESULT_SECURITY;
     case SOTTO_ERR_DENIED:
         return SOTTO_RESULT_PROFILE;
@@ -277,6 +288,7 @@ static enum sotto_result result_of(enum sotto_err why)
 void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const char *text,
                                const uint8_t *pin, uint32_t retry_ms)
 {
+    struct sotto_engine_target target;
     struct job *j;
 
     e->phase = LINK_DOWN;
@@ -288,7 +300,7 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
     e->why_pin[0] = '\0';
     if (pin != NULL)
         sotto_pin_print(pin, e->why_pin);
-    if (e->why == SOTTO_ERR_PIN && e->registered) {
+    if (pin != NULL && e->why == SOTTO_ERR_PIN && e->registered) {
         char old[SOTTO_PIN_TEXT] = "";
 
         e->security_stop = true;
@@ -299,7 +311,8 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
                  "new one: sotto trust-relay %s",
                  old, e->why_pin, e->why_pin);
     }
-    tell_connection(e, retry_ms); /* before what ends because of it: a sign-up needs the pin */
+    /* Before what ends because of it: a sign-up needs the pin. */
+    tell_connection(e, sotto_engine_target(e, &target) ? retry_ms : 0);
     sotto_wipe(&e->tls.exporter, sizeof e->tls.exporter);
     sotto_buf_clear(&e->out);
     sotto_inbox_clear(e);
@@ -339,6 +352,7 @@ static void take_hello(struct sotto_engine *e, const struct sotto_answer *a)
     for (size_t i = 0; i < r->pin_count; i++)
         named = named || sotto_equal(r->pins[i], e->tls.pin, 32);
     if (!named) {
+        e->security_stop = e->registered;
         sotto_engine_trouble(e, SOTTO_ERR_PIN,
                              "the relay does not vouch for the TLS key it shows: somebody may be "
                              "in between");
@@ -561,7 +575,7 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
         err = err != SOTTO_OK ? err : SOTTO_ERR_MALFORMED;
     /* The heal comes before the note: a crash between the two heals once more. */
     if (err == SOTTO_OK && older)
-        sotto_account_rolled_back(e, a->u.signed_in.acked);
+        err = sotto_account_rolled_back(e, a->u.signed_in.acked);
     if (err == SOTTO_OK)
         err = note_signed_in(e, lease);
     if (err == SOTTO_OK)
@@ -613,7 +627,8 @@ static void take_answer(struct sotto_engine *e, const struct sotto_answer *a)
 
 static void take_closing(struct sotto_engine *e, const struct sotto_answer *a)
 {
-    if (a->u.closing.reason == SOTTO_CLOSING_REVOKED) {
+    /* To whom it has not let in a relay cannot say that. */
+    if (a->u.closing.reason == SOTTO_CLOSING_REVOKED && e->phase >= LINK_SIGNING) {
         e->revoked = true;
         (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
         sotto_engine_trouble(e, SOTTO_ERR_DENIED,
@@ -667,7 +682,6 @@ void sotto_engine_frame(struct sotto_engine *e, const uint8_t *body, size_t len)
     if (e->phase < LINK_HELLO)
         return;
     e->heard_mono = sotto_mono_ms(e->env);
-    e->ping_mono = 0;
     err = sotto_answer_decode(body, len, &a);
     if (err == SOTTO_ERR_UNSUPPORTED && e->phase > LINK_HELLO)
         return; /* a push that only newer clients know */
@@ -714,6 +728,23 @@ static void ponged(struct sotto_engine *e, struct pending *p, const struct sotto
     (void)a;
 }
 
+/* When the silence has lasted too long. An answer may be late behind a full mailbox on a slow line,
+ * so anything that is heard counts, but not for ever. */
+static uint64_t link_deadline(const struct sotto_engine *e)
+{
+    uint64_t silent = e->heard_mono + SOTTO_ANSWER_MS, asked, stalled;
+
+    if (e->phase == LINK_HELLO)
+        return silent;
+    if (e->pending == NULL)
+        return e->heard_mono + SOTTO_PING_MS;
+    asked = e->pending->sent_mono + SOTTO_ANSWER_MS;
+    stalled = e->pending->sent_mono + SOTTO_STALL_MS;
+    if (asked > silent)
+        silent = asked;
+    return silent < stalled ? silent : stalled;
+}
+
 uint64_t sotto_engine_deadline(const struct sotto_engine *e)
 {
     uint64_t at = e->next_housekeeping_mono, o = sotto_outbox_deadline(e);
@@ -726,36 +757,25 @@ uint64_t sotto_engine_deadline(const struct sotto_engine *e)
     if (e->phase == LINK_ONLINE && e->receipts_mono != 0 && e->receipts_mono < at)
         at = e->receipts_mono;
     if (e->phase >= LINK_HELLO) {
-        uint64_t quiet = e->pending != NULL ? e->pending->sent_mono + SOTTO_ANSWER_MS
-                                            : e->heard_mono + SOTTO_PING_MS;
+        uint64_t quiet = link_deadline(e);
 
-        if (e->phase == LINK_HELLO)
-            quiet = e->heard_mono + SOTTO_ANSWER_MS;
         if (quiet < at)
             at = quiet;
     }
     return at;
 }
 
-static bool link_waits_for_person(const struct pending *p)
-{
-    return p->job != NULL && p->job->op == SOTTO_OP_LOGIN && p->job->phase >= 4;
-}
-
 static void tick_link(struct sotto_engine *e, uint64_t now)
 {
     struct sotto_request ping = {.type = SOTTO_REQ_PING};
 
-    if (e->phase < LINK_HELLO)
+    if (e->phase < LINK_HELLO || now < link_deadline(e))
         return;
-    if (e->pending != NULL && now >= e->pending->sent_mono + SOTTO_ANSWER_MS &&
-        now >= e->heard_mono + SOTTO_ANSWER_MS && !link_waits_for_person(e->pending)) {
-        sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay does not answer any more");
-        return;
-    }
-    if (e->phase == LINK_HELLO && now >= e->heard_mono + SOTTO_ANSWER_MS)
+    if (e->phase == LINK_HELLO)
         sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay did not say hello");
-    else if (e->phase >= LINK_OPEN && e->pending == NULL && now >= e->heard_mono + SOTTO_PING_MS)
+    else if (e->pending != NULL)
+        sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay does not answer any more");
+    else
         sotto_ask(e, &ping, ponged, NULL);
 }
 

@@ -21,7 +21,8 @@
 #define SOTTO_ONE_TIME_WANT 64
 #define SOTTO_ONE_TIME_LOW  32
 #define SOTTO_RETRIES       3
-#define SOTTO_ANSWER_MS     20000 /* a relay that does not answer within this is hung up on */
+#define SOTTO_ANSWER_MS     20000  /* a relay that is silent for so long with an answer due */
+#define SOTTO_STALL_MS      300000 /* one that says other things instead */
 #define SOTTO_PING_MS       60000
 #define SOTTO_RECEIPTS_MS   100
 #define SOTTO_FULL_RETRY_MS 30000
@@ -154,7 +155,7 @@ struct sotto_engine {
     struct sotto_buf out;
     uint32_t next_id;
     struct pending *pending;
-    uint64_t heard_mono, ping_mono;
+    uint64_t heard_mono;
     uint32_t one_time_left;
     bool uploading, signed_due, replace_keys, tokens_busy, relay_restored, entry_told;
     uint32_t relay_list_version;
@@ -228,7 +229,7 @@ void sotto_account_keys_low(struct sotto_engine *e, uint32_t left);
 void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes list);
 void sotto_account_tick(struct sotto_engine *e);
 /* acked: the last number of which the relay knows that it was acknowledged. */
-void sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked);
+enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked);
 /* Signs list (its version, prev_hash and time are set here) and sends it; the job (may be NULL)
  * ends with the relay's answer. CONFLICT: another one is on its way. */
 enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *list,
