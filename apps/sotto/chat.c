@@ -65,6 +65,13 @@ static bool arrived(struct sotto_chat *c)
     return sotto_cli_flush() == SOTTO_RESULT_OK;
 }
 
+/* Nobody reads what we print. */
+static void give_up(struct sotto_chat *c)
+{
+    sotto_chat_failed(c, SOTTO_RESULT_FAILED);
+    c->leaving = c->deaf = true;
+}
+
 static void on_incoming(struct sotto_chat *c, const struct sotto_message *m)
 {
     bool again = was_seen(c, m->id);
@@ -77,8 +84,7 @@ static void on_incoming(struct sotto_chat *c, const struct sotto_message *m)
                       c->peer[0] != 0 ? "/" : "", m->from, c->peer[0] != 0 ? "/" : "", m->from);
     }
     if (!arrived(c)) {
-        sotto_chat_failed(c, SOTTO_RESULT_FAILED);
-        c->leaving = true;
+        give_up(c);
         return;
     }
     sotto_shown(c->cli->client, m->id);
@@ -363,6 +369,18 @@ struct pipe_input {
     bool eof, skipping; /* the rest of a line that is too long */
 };
 
+/* Lines may end in CR LF. from: what was looked at before. */
+static void drop_cr(struct sotto_buf *b, size_t from)
+{
+    size_t to = from > 0 ? from - 1 : 0;
+
+    for (size_t i = to; i < b->n; i++) {
+        if (b->p[i] != '\r' || i + 1 == b->n || b->p[i + 1] != '\n')
+            b->p[to++] = b->p[i];
+    }
+    b->n = to;
+}
+
 /* Takes what is there; an over-long line is dropped as a whole. */
 static void read_pipe(struct sotto_chat *c, struct pipe_input *in)
 {
@@ -381,6 +399,7 @@ static void read_pipe(struct sotto_chat *c, struct pipe_input *in)
         return;
     }
     in->buf.n += (size_t)n;
+    drop_cr(&in->buf, in->buf.n - (size_t)n);
     if (in->buf.n == in->buf.cap && memchr(in->buf.p, '\n', in->buf.n) == NULL) {
         in->skipping = true;
         sotto_buf_clear(&in->buf);
@@ -455,10 +474,12 @@ static void run_pipe(struct sotto_chat *c)
 
         sotto_chat_events(c);
         ready = do_lines(c, &in);
+        if (!c->leaving && !arrived(c)) /* a pipe would hold it back until much has come together */
+            give_up(c);
         if ((c->leaving || (in.eof && ready)) && all_done(c))
             break;
-        if (c->leaving && c->result == SOTTO_RESULT_FAILED)
-            break; /* nobody reads what we print */
+        if (c->deaf)
+            break;
         /* A full buffer of lines that wait is not read further: the pipe holds the rest. */
         switch (sotto_cli_turn(c->cli, in.eof || c->leaving || !ready ? -1 : STDIN_FILENO,
                                sotto_chat_timeout(c, sotto_cli_mono()))) {

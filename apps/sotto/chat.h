@@ -59,6 +59,7 @@ struct sotto_chat {
     wchar_t completion[64];
 
     bool leaving;
+    bool deaf; /* nobody reads what we print: not even the last messages are waited for */
     enum sotto_result result; /* the first failure */
 };
 
