@@ -32,8 +32,10 @@ static void line(void *ctx, enum sotto_out_kind kind, const char *text, size_t l
     n = strlen(c->text);
     /* The time of day in front of messages is not what this is about. */
     if (kind == SOTTO_OUT_RESULT && len > 17 && memchr(text, ':', 17) != NULL) {
-        text = memmem(text, len, "you to", 6);
-        len = strlen(text);
+        const char *from = memmem(text, len, "you to", 6);
+
+        len -= (size_t)(from - text);
+        text = from;
     }
     (void)snprintf(c->text + n, sizeof c->text - n, "%s%.*s\n",
                    kind == SOTTO_OUT_ERROR  ? "! "
