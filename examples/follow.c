@@ -12,12 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void on_connection(const struct sotto_connection *c)
+/* Anything but OK: no use in waiting for a connection. */
+static enum sotto_result on_connection(const struct sotto_connection *c)
 {
     if (c->state == SOTTO_ONLINE)
         puts("- online");
-    else if (c->state == SOTTO_OFFLINE)
-        printf("- offline: %s\n", c->text);
+    if (c->state != SOTTO_OFFLINE)
+        return SOTTO_RESULT_OK;
+    printf("- offline: %s\n", c->text);
+    return c->result == SOTTO_RESULT_UNREACHABLE ? SOTTO_RESULT_OK : c->result;
 }
 
 static void on_message(struct sotto_client *client, const struct sotto_message *m)
@@ -44,20 +47,21 @@ int main(int argc, char **argv)
     if (result != SOTTO_RESULT_OK)
         return fprintf(stderr, "follow: %s\n", why), (int)result;
     sotto_receive(client, NULL);
-    for (;;) {
+    while (result == SOTTO_RESULT_OK) {
         struct pollfd fd = {.fd = sotto_client_fd(client), .events = POLLIN};
 
-        while ((event = sotto_client_next_event(client)) != NULL) {
+        while (result == SOTTO_RESULT_OK && (event = sotto_client_next_event(client)) != NULL) {
             if (sotto_event_type(event) == SOTTO_EVENT_MESSAGE)
                 on_message(client, sotto_event_message(event));
             else if (sotto_event_type(event) == SOTTO_EVENT_CONNECTION)
-                on_connection(sotto_event_connection(event));
+                result = on_connection(sotto_event_connection(event));
             sotto_event_free(event);
         }
-        if (fflush(stdout) != 0 || poll(&fd, 1, -1) < 0)
-            break; /* nobody reads any more */
-        sotto_client_dispatch(client);
+        if (fflush(stdout) != 0) /* nobody reads any more */
+            result = SOTTO_RESULT_FAILED;
+        if (result == SOTTO_RESULT_OK && poll(&fd, 1, -1) > 0)
+            sotto_client_dispatch(client);
     }
     sotto_client_close(client);
-    return 0;
+    return (int)result;
 }
