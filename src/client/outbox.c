@@ -116,6 +116,14 @@ static enum sotto_err look_at(void *ctx, const struct sotto_message_record *m)
     return SOTTO_OK;
 }
 
+bool sotto_outbox_is_stored(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID])
+{
+    struct look l = {0};
+
+    return sotto_message_get(e->p, id, look_at, &l) == SOTTO_OK &&
+           l.state >= SOTTO_MESSAGE_STORED && l.state <= SOTTO_MESSAGE_READ;
+}
+
 /* Has the message of a waiting call got where it has to? */
 static void check_send(struct sotto_engine *e, struct job *j)
 {

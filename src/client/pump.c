@@ -33,22 +33,27 @@ struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name)
     return o;
 }
 
+/* Whatever made us wait for a while is looked at anew. */
+static void unstall(struct outgoing *o)
+{
+    o->retry_mono = 0;
+    o->bad_count = o->expired_count = 0;
+}
+
 void sotto_outbox_unstall(struct sotto_engine *e, const char *name)
 {
     struct outgoing *o = sotto_outgoing(e, name);
 
-    if (o != NULL) {
-        o->retry_mono = 0;
-        o->bad_count = 0;
-    }
+    if (o != NULL)
+        unstall(o);
 }
 
 void sotto_outbox_offline(struct sotto_engine *e)
 {
     for (struct outgoing *o = e->outgoing; o != NULL; o = o->next) {
-        o->in_flight = 0;
-        o->retry_mono = 0;
-        o->held_count = o->bad_count = 0;
+        unstall(o);
+        o->in_flight = o->stuck = 0;
+        o->held_count = 0;
     }
 }
 
@@ -73,7 +78,7 @@ void sotto_outbox_tick(struct sotto_engine *e)
 
     for (struct outgoing *o = e->outgoing; o != NULL; o = o->next) {
         if (o->retry_mono != 0 && now >= o->retry_mono)
-            o->retry_mono = 0;
+            unstall(o);
         if (o->held_count > 0 && now >= o->full_mono)
             o->held_count = 0;
     }
@@ -89,13 +94,14 @@ static bool among(uint64_t device, const uint64_t *list, size_t count)
     return false;
 }
 
-/* All waiting send calls for this account end with the same words. */
+/* The send calls whose message has not reached this account's mailboxes end with the same words. */
 static void tell_senders(struct sotto_engine *e, const char *name, enum sotto_result result,
                          const char *text)
 {
     e->iterating++;
     for (struct job *j = e->jobs; j != NULL; j = j->next)
-        if (!j->dead && j->op == SOTTO_OP_SEND && strcmp(j->name, name) == 0 && j->phase > 0)
+        if (!j->dead && j->op == SOTTO_OP_SEND && strcmp(j->name, name) == 0 && j->phase > 0 &&
+            !sotto_outbox_is_stored(e, j->id))
             sotto_job_done(e, j, result, "%s", text);
     e->iterating--;
 }
@@ -103,6 +109,14 @@ static void tell_senders(struct sotto_engine *e, const char *name, enum sotto_re
 static void later(struct sotto_engine *e, struct outgoing *o, uint64_t ms)
 {
     o->retry_mono = sotto_mono_ms(e->env) + ms;
+}
+
+/* A relay whose answers change nothing is not asked the same thing without end. */
+static void moved(struct sotto_engine *e, struct outgoing *o, bool any)
+{
+    o->stuck = any ? 0 : o->stuck + 1;
+    if (o->stuck > 2)
+        later(e, o, 5000);
 }
 
 static void store_trouble(struct sotto_engine *e, enum sotto_err err)
@@ -165,6 +179,26 @@ static enum sotto_err load_parcels(struct sotto_engine *e, struct work *w)
         sotto_buf_free(&w->parcels[i].envelope);
     w->count = 0;
     return sotto_parcel_each(e->p, w->item.id, take_parcel, w);
+}
+
+/* Devices that are listed no more take nothing, and their parcels would add up with each list. */
+static enum sotto_err drop_unlisted(struct sotto_engine *e, struct work *w,
+                                    const struct sotto_list *list)
+{
+    bool any = false;
+    enum sotto_err err;
+
+    for (size_t i = 0; i < w->count; i++)
+        any = any || sotto_list_find(list, w->parcels[i].device) == NULL;
+    if (!any)
+        return SOTTO_OK;
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    for (size_t i = 0; err == SOTTO_OK && i < w->count; i++)
+        if (sotto_list_find(list, w->parcels[i].device) == NULL)
+            err = sotto_parcel_drop(e->p, w->item.id, w->parcels[i].device);
+    err = sotto_profile_end(e->p, err);
+    return err != SOTTO_OK ? err : load_parcels(e, w);
 }
 
 static struct work_parcel *parcel_of(struct work *w, uint64_t device)
@@ -245,31 +279,44 @@ static enum sotto_err fail_all(struct sotto_engine *e, struct outgoing *o, const
         err = sotto_item_open(e->p, o->name, 0, 1, take_item, &w);
         if (err == SOTTO_OK && w.found && w.item.kind == SOTTO_CONTENT_TEXT)
             err = sotto_outbox_fail(e, w.item.content_id, reason);
-        if (err == SOTTO_OK && w.found && forget && w.item.kind == SOTTO_CONTENT_TEXT)
-            err = sotto_message_delete(e->p, w.item.content_id);
-        if (err == SOTTO_OK && w.found)
-            err = sotto_item_drop(e->p, w.item.id);
-        if (!w.found) {
-            work_free(&w);
-            break;
-        }
+        if (err == SOTTO_OK && w.found && forget && w.item.kind == SOTTO_CONTENT_TEXT &&
+            (err = sotto_message_delete(e->p, w.item.content_id)) == SOTTO_ERR_NOT_FOUND)
+            err = SOTTO_OK; /* the person was faster */
+        if (err == SOTTO_OK)
+            err = w.found ? sotto_item_drop(e->p, w.item.id) : SOTTO_ERR_NOT_FOUND;
         work_free(&w);
     }
-    return err;
+    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+}
+
+/* Somebody whose list we have was there. A relay that came out of an old backup may not know him
+ * until he signs in: nothing is thrown away. */
+static void missing_account(struct sotto_engine *e, struct outgoing *o)
+{
+    char text[160];
+
+    snprintf(text, sizeof text,
+             "the relay does not know the account %s any more; the message is kept and tried again",
+             o->name);
+    tell_senders(e, o->name, SOTTO_RESULT_UNKNOWN, text);
+    later(e, o, 60000);
 }
 
 static void unknown_account(struct sotto_engine *e, struct outgoing *o, bool deleted)
 {
     struct sotto_contact_record c;
     char text[128];
-    enum sotto_err err;
+    enum sotto_err err = sotto_contact_load(e, o->name, &c);
 
+    if (err == SOTTO_OK && !deleted && c.has_list) {
+        missing_account(e, o);
+        return;
+    }
     snprintf(text, sizeof text,
              deleted ? "the account %s was deleted" : "there is no account %s on this relay",
              o->name);
-    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        if ((err = fail_all(e, o, text, !deleted)) == SOTTO_OK && !deleted &&
-            (err = sotto_contact_load(e, o->name, &c)) == SOTTO_OK) {
+    if (err == SOTTO_OK && (err = sotto_profile_begin(e->p)) == SOTTO_OK) {
+        if ((err = fail_all(e, o, text, !deleted)) == SOTTO_OK && !deleted) {
             c.state = 0;
             err = sotto_contact_put(e->p, &c);
         }
@@ -314,7 +361,39 @@ static void bundle_refused(struct sotto_engine *e, struct outgoing *o, const str
                                        a->u.error.code == SOTTO_RELAY_UNKNOWN_ACCOUNT))
         o->need_list = true; /* devices changed meanwhile, or it has no keys there yet */
     later(e, o,
-          a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 2000);
+          a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 10000);
+}
+
+/* Says something about the bundle, not about us. */
+static bool is_bundle_error(enum sotto_err err)
+{
+    switch (err) {
+    case SOTTO_ERR_TRUNCATED:
+    case SOTTO_ERR_MALFORMED:
+    case SOTTO_ERR_TOO_LARGE:
+    case SOTTO_ERR_UNSUPPORTED:
+    case SOTTO_ERR_BAD_SIGNATURE:
+    case SOTTO_ERR_BAD_KEY:
+    case SOTTO_ERR_EXPIRED:
+    case SOTTO_ERR_USAGE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void bundle_useless(struct sotto_engine *e, struct outgoing *o, uint64_t device,
+                           enum sotto_err err)
+{
+    if (!is_bundle_error(err)) {
+        sotto_engine_trouble(e, err, sotto_err_text(err));
+        return;
+    }
+    sotto_log_peer("the pre-keys of a device are not valid: %s", sotto_err_text(err));
+    if (o->bad_count < SOTTO_DEVICES_MAX)
+        o->bad[o->bad_count++] = device;
+    o->expired_count += err == SOTTO_ERR_EXPIRED;
+    pump_one(e, o);
 }
 
 /* A retry request has to go on a session that certainly works: the one just made. */
@@ -363,14 +442,7 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
     /* A retry request waits for it: the device may have lost its one-time keys with what it asks
      * about, and nobody asks for a lost request. The signed key has a long life. */
     if ((err = sotto_seal_initiate(e, list, d, a, p->item == 0, &s)) != SOTTO_OK) {
-        if (err == SOTTO_ERR_NOMEM || err == SOTTO_ERR_RANDOM) {
-            sotto_engine_trouble(e, err, sotto_err_text(err));
-            return;
-        }
-        sotto_log_peer("the pre-keys of a device are not valid: %s", sotto_err_text(err));
-        if (o->bad_count < SOTTO_DEVICES_MAX)
-            o->bad[o->bad_count++] = p->device;
-        pump_one(e, o);
+        bundle_useless(e, o, p->device, err);
         return;
     }
     if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
@@ -447,11 +519,6 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
         for (size_t i = 0; err == SOTTO_OK && i < count; i++)
             if (sessions[i] != NULL)
                 err = sotto_seal_parcel(e, list, to[i], sessions[i], w->item.id, &content, 0);
-        for (size_t i = 0; err == SOTTO_OK && i < w->count; i++)
-            if (w->parcels[i].progress == SOTTO_PARCEL_IS_PENDING &&
-                sotto_list_find(list, w->parcels[i].device) == NULL)
-                err =
-                    sotto_parcel_set(e->p, w->item.id, w->parcels[i].device, SOTTO_PARCEL_IS_GONE);
         if (err == SOTTO_OK) {
             w->item.state = SOTTO_ITEM_SEALED;
             w->item.list_version = list->version;
@@ -485,44 +552,49 @@ static void mailbox_full(struct sotto_engine *e, struct outgoing *o, const struc
     tell_full(e, o);
 }
 
+/* NOT_FOUND: nothing has changed by it. */
 static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, int64_t item,
                                     uint64_t device, enum sotto_parcel_state state)
 {
-    enum sotto_err err = SOTTO_OK;
-
     switch (state) {
     case SOTTO_PARCEL_STORED:
         /* It may be another envelope that waits now: all go once more, and the relay knows those
          * that it has. */
-        if (!o->resealed)
-            err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
-        break;
+        if (o->resealed)
+            return SOTTO_ERR_NOT_FOUND;
+        return sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
     case SOTTO_PARCEL_GONE:
-        err = sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
-        break;
+        return sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
     case SOTTO_PARCEL_LANE_CLOSED: /* an earlier refusal closed it: at once again, on a new one */
         e->lane++;
-        break;
+        return SOTTO_ERR_NOT_FOUND;
     default: /* full, or our share of it: the device waits */
         e->lane++;
-        if (o->held_count < SOTTO_DEVICES_MAX && !among(device, o->held, o->held_count))
-            o->held[o->held_count++] = device;
         o->full_mono = sotto_mono_ms(e->env) + SOTTO_FULL_RETRY_MS;
+        if (o->held_count == SOTTO_DEVICES_MAX || among(device, o->held, o->held_count))
+            return SOTTO_ERR_NOT_FOUND;
+        o->held[o->held_count++] = device;
+        return SOTTO_OK;
     }
-    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
 }
 
 static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o, int64_t item,
                                      const struct sotto_answer *a)
 {
     struct work w = {0};
+    bool any = false;
     enum sotto_err err;
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    for (size_t i = 0; err == SOTTO_OK && i < a->u.submitted.count; i++)
+    for (size_t i = 0; err == SOTTO_OK && i < a->u.submitted.count; i++) {
         err = parcel_result(e, o, item, a->u.submitted.results[i].device,
                             a->u.submitted.results[i].state);
+        any = any || err == SOTTO_OK;
+        if (err == SOTTO_ERR_NOT_FOUND)
+            err = SOTTO_OK;
+    }
+    moved(e, o, any);
     if (err == SOTTO_OK && (err = sotto_item_get(e->p, item, take_item, &w)) == SOTTO_OK && w.found)
         err = settle(e, o, &w);
     if (err == SOTTO_ERR_NOT_FOUND)
@@ -534,31 +606,59 @@ static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o,
     return err;
 }
 
+static uint32_t known_version(struct sotto_engine *e, const struct outgoing *o)
+{
+    const struct sotto_list *list;
+
+    return sotto_list_of(e, o->name, &list) == SOTTO_OK ? list->version : 0;
+}
+
+static void take_newer_lists(struct sotto_engine *e, struct outgoing *o,
+                             const struct sotto_answer *a)
+{
+    uint32_t before = known_version(e, o);
+    enum sotto_err err = SOTTO_OK;
+
+    if (strcmp(o->name, e->us.name) == 0) {
+        for (size_t i = 0; i < a->u.error.list_count; i++)
+            sotto_account_list_changed(e, a->u.error.lists[i]);
+    } else {
+        err = sotto_lists_take(e, o->name, a->u.error.lists, a->u.error.list_count);
+    }
+    if (err == SOTTO_ERR_FORK || err == SOTTO_ERR_NEW_IDENTITY)
+        return; /* nothing is sent until the person has judged */
+    if (known_version(e, o) != before)
+        return;
+    o->need_list = true;
+    later(e, o, 5000);
+}
+
+static void slow_down(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
+{
+    uint32_t pause = a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 5000;
+    char text[400];
+
+    later(e, o, pause);
+    if (pause <= 30000)
+        return;
+    snprintf(text, sizeof text, "the message is kept and sent later; the relay says: %s",
+             a->u.error.text);
+    tell_senders(e, o->name, SOTTO_RESULT_FAILED, text);
+}
+
 static void submit_refused(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
 {
-    enum sotto_err err;
-
     e->lane++; /* the relay closed this one, so that nothing overtakes what it refused */
     switch (a->u.error.code) {
     case SOTTO_RELAY_LIST_CHANGED:
-        err = SOTTO_OK;
-        if (strcmp(o->name, e->us.name) == 0) {
-            for (size_t i = 0; i < a->u.error.list_count; i++)
-                sotto_account_list_changed(e, a->u.error.lists[i]);
-        } else {
-            err = sotto_lists_take(e, o->name, a->u.error.lists, a->u.error.list_count);
-        }
-        if (err != SOTTO_OK && err != SOTTO_ERR_FORK && err != SOTTO_ERR_NEW_IDENTITY)
-            later(e, o, 5000);
-        else if (a->u.error.list_count == 0)
-            o->need_list = true, later(e, o, 1000);
+        take_newer_lists(e, o, a);
         break;
     case SOTTO_RELAY_UNKNOWN_ACCOUNT:
     case SOTTO_RELAY_NAME_GONE:
         unknown_account(e, o, a->u.error.code == SOTTO_RELAY_NAME_GONE);
         break;
     case SOTTO_RELAY_TOO_MANY:
-        later(e, o, a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 5000);
+        slow_down(e, o, a);
         break;
     case SOTTO_RELAY_UNAVAILABLE:
         tell_senders(e, o->name, SOTTO_RESULT_UNREACHABLE,
@@ -624,7 +724,8 @@ static bool submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
 
         if (wp->progress != SOTTO_PARCEL_IS_PENDING || among(wp->device, o->held, o->held_count))
             continue;
-        if (part + wp->envelope.n > PART && r->u.submit.count > 0) {
+        if (r->u.submit.count == SOTTO_DEVICES_MAX ||
+            (part + wp->envelope.n > PART && r->u.submit.count > 0)) {
             r->u.submit.more = true;
             if (sotto_request_encode(r, &e->out) != SOTTO_OK)
                 sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
@@ -684,6 +785,36 @@ static bool may_send(struct sotto_engine *e, struct outgoing *o)
     return true;
 }
 
+/* There is no device that the item could be encrypted for. As pump_item(). */
+static bool no_target(struct sotto_engine *e, struct outgoing *o, const struct work *w,
+                      const struct sotto_list *list)
+{
+    char text[256];
+
+    if (w->item.device != 0 && sotto_list_find(list, w->item.device) != NULL &&
+        w->item.kind != SOTTO_CONTENT_RETRY)
+        return true; /* its keys may be good again after a while; the others do not wait for it */
+    if (w->item.device != 0 || o->bad_count == 0) {
+        store_trouble(e, sotto_item_drop(e->p, w->item.id)); /* for a device that is no more */
+        return true;
+    }
+    if (o->expired_count == o->bad_count)
+        snprintf(text, sizeof text,
+                 "kept: no device of %s has been online for so long that its keys are too old; "
+                 "the message is sent when one is back",
+                 o->name);
+    else
+        snprintf(text, sizeof text,
+                 "kept: the keys that the relay gives out for the devices of %s are not valid. "
+                 "Ask the relay's operator",
+                 o->name);
+    tell_senders(e, o->name,
+                 o->expired_count == o->bad_count ? SOTTO_RESULT_FAILED : SOTTO_RESULT_SECURITY,
+                 text);
+    later(e, o, 60000);
+    return false;
+}
+
 /* One item: true when the next one may be looked at (this one waits for its mailbox only). */
 static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w)
 {
@@ -694,22 +825,14 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
     enum sotto_err err;
 
     if ((err = load_parcels(e, w)) != SOTTO_OK ||
-        (err = sotto_list_of(e, o->name, &list)) != SOTTO_OK) {
+        (err = sotto_list_of(e, o->name, &list)) != SOTTO_OK ||
+        (err = drop_unlisted(e, w, list)) != SOTTO_OK) {
         store_trouble(e, err);
         return false;
     }
     count = targets(e, o, w, list, to);
-    if (count == 0 && w->count == 0) {
-        if (o->bad_count > 0) {
-            tell_senders(e, o->name, SOTTO_RESULT_SECURITY,
-                         "kept: the keys that the relay gives out for the recipient's devices "
-                         "are not valid. Ask the relay's operator");
-            later(e, o, 60000);
-            return false;
-        }
-        store_trouble(e, sotto_item_drop(e->p, w->item.id)); /* for a device that is no more */
-        return true;
-    }
+    if (count == 0 && w->count == 0)
+        return no_target(e, o, w, list);
     if (w->item.state == SOTTO_ITEM_WAITING ||
         (w->item.device == 0 && w->item.list_version != list->version)) {
         err = seal_for(e, w, list, to, count, &missing);
@@ -745,18 +868,27 @@ static bool all_held(struct sotto_engine *e, const struct outgoing *o)
     if (o->held_count == 0 || sotto_list_of(e, o->name, &list) != SOTTO_OK)
         return false;
     for (size_t i = 0; i < list->count; i++)
-        if (list->devices[i].id != e->device &&
-            !among(list->devices[i].id, o->held, o->held_count))
+        if (list->devices[i].id != e->device && !among(list->devices[i].id, o->held, o->held_count))
             return false;
     return true;
+}
+
+static enum sotto_err note_any(void *ctx, const struct sotto_item *item)
+{
+    (void)item;
+    *(bool *)ctx = true;
+    return SOTTO_OK;
 }
 
 static void pump_one(struct sotto_engine *e, struct outgoing *o)
 {
     int64_t after = 0;
-    bool go = true;
+    bool go = true, any = false;
 
-    if (e->phase != LINK_ONLINE || o->in_flight > 0 || o->retry_mono != 0 || !may_send(e, o))
+    if (e->phase != LINK_ONLINE || o->in_flight > 0 || o->retry_mono != 0)
+        return;
+    store_trouble(e, sotto_item_open(e->p, o->name, 0, 1, note_any, &any));
+    if (!any || !may_send(e, o))
         return;
     if (all_held(e, o)) {
         tell_full(e, o);

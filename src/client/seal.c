@@ -46,7 +46,8 @@ static enum sotto_err choose(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
 enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint64_t device,
                                   struct sotto_session **ret)
 {
-    struct choice c = {.newer_than = sotto_now_ms(e->env) - SOTTO_SESSION_MS};
+    uint64_t now = sotto_now_ms(e->env);
+    struct choice c = {.newer_than = now > SOTTO_SESSION_MS ? now - SOTTO_SESSION_MS : 0};
     enum sotto_err err = sotto_sessions_each(e->p, name, device, choose, &c);
 
     if (err != SOTTO_OK) {
@@ -79,25 +80,38 @@ static enum sotto_err may_use(struct sotto_engine *e, const struct sotto_prekey 
     return *ret ? sotto_setting_put_u64(e->p, key, k->id) : SOTTO_OK;
 }
 
+/* *one_time: is it wanted; is there one that may be used. */
+static enum sotto_err take_bundle(struct sotto_engine *e, const struct sotto_device *device,
+                                  const struct sotto_answer *a, struct sotto_prekey keys[2],
+                                  bool *one_time)
+{
+    enum sotto_err err =
+        sotto_prekey_parse(a->u.bundle.signed_prekey.p, a->u.bundle.signed_prekey.n, &keys[0]);
+
+    *one_time = *one_time && a->u.bundle.one_time.n > 0;
+    if (err != SOTTO_OK || !*one_time)
+        return err;
+    if ((err = sotto_prekey_parse(a->u.bundle.one_time.p, a->u.bundle.one_time.n, &keys[1])) !=
+        SOTTO_OK)
+        return err;
+    if (keys[1].device != device->id) /* before it is noted as used */
+        return SOTTO_ERR_USAGE;
+    return may_use(e, &keys[1], one_time);
+}
+
 enum sotto_err sotto_seal_initiate(struct sotto_engine *e, const struct sotto_list *list,
                                    const struct sotto_device *device, const struct sotto_answer *a,
                                    bool one_time, struct sotto_session **ret)
 {
     struct sotto_prekey *keys = calloc(2, sizeof *keys);
     struct sotto_device self;
+    struct sotto_party us = {&e->us, &self, e->generation};
+    struct sotto_party them = {&list->account, device, 0};
     enum sotto_err err = SOTTO_ERR_NOMEM;
 
-    one_time = one_time && a->u.bundle.one_time.n > 0;
     sotto_self_device(e, &self);
-    if (keys != NULL &&
-        (err = sotto_prekey_parse(a->u.bundle.signed_prekey.p, a->u.bundle.signed_prekey.n,
-                                  &keys[0])) == SOTTO_OK &&
-        (!one_time || (err = sotto_prekey_parse(a->u.bundle.one_time.p, a->u.bundle.one_time.n,
-                                                &keys[1])) == SOTTO_OK) &&
-        (!one_time || (err = may_use(e, &keys[1], &one_time)) == SOTTO_OK)) {
-        struct sotto_party us = {&e->us, &self, e->generation};
-        struct sotto_party them = {&list->account, device, keys[0].generation};
-
+    if (keys != NULL && (err = take_bundle(e, device, a, keys, &one_time)) == SOTTO_OK) {
+        them.generation = keys[0].generation;
         err = sotto_session_initiate(e->env, &us, &e->keys.dh, &them, &keys[0],
                                      one_time ? &keys[1] : NULL, sotto_now_ms(e->env), ret);
     }

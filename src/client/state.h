@@ -101,6 +101,8 @@ struct outgoing {
     uint64_t held[SOTTO_DEVICES_MAX];
     size_t bad_count; /* devices whose keys are not valid: nothing is encrypted for them */
     uint64_t bad[SOTTO_DEVICES_MAX];
+    size_t expired_count; /* of these: only too old */
+    uint32_t stuck;       /* answers in a row that moved nothing */
     uint64_t typing_mono;
 };
 
@@ -299,6 +301,8 @@ enum sotto_err sotto_outbox_retry(struct sotto_engine *e, const char *from, uint
  * and the jobs that wait for it. */
 enum sotto_err sotto_changed_note(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID]);
 void sotto_changed_flush(struct sotto_engine *e);
+/* Has it reached the relay (or more)? */
+bool sotto_outbox_is_stored(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID]);
 /* The message has failed; its items are dropped. Part of the caller's transaction. */
 enum sotto_err sotto_outbox_fail(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID],
                                  const char *reason);
