@@ -396,6 +396,7 @@ static void bundle_useless(struct sotto_engine *e, struct outgoing *o, uint64_t 
     pump_one(e, o);
 }
 
+/* A retry request has to go on a session that certainly works: the one just made. */
 static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list *list,
                                  const struct sotto_device *d, struct sotto_session *s,
                                  int64_t item)
@@ -416,26 +417,6 @@ static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list
     }
     work_free(&w);
     return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
-}
-
-/* Retry requests have to go on a session that certainly works: the one just made. All that wait go
- * on this one, so that both ends have the same sessions afterwards. */
-static enum sotto_err seal_retries(struct sotto_engine *e, const struct sotto_list *list,
-                                   const struct sotto_device *d, struct sotto_session *s)
-{
-    struct work w = {.found = true};
-    int64_t after = 0;
-    enum sotto_err err = SOTTO_OK;
-
-    while (err == SOTTO_OK && w.found) {
-        w.found = false;
-        err = sotto_item_open(e->p, list->account.name, after, 1, take_item, &w);
-        after = w.item.id;
-        sotto_buf_free(&w.content);
-        if (err == SOTTO_OK && w.found && w.item.device == d->id)
-            err = seal_retry(e, list, d, s, w.item.id);
-    }
-    return err;
 }
 
 static void bundle_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
@@ -465,9 +446,8 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         return;
     }
     if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        err = sotto_session_save(e, o->name, p->device, s);
-        if (err == SOTTO_OK && p->item != 0)
-            err = seal_retries(e, list, d, s);
+        if ((err = sotto_session_save(e, o->name, p->device, s)) == SOTTO_OK)
+            err = seal_retry(e, list, d, s, p->item);
         err = sotto_profile_end(e->p, err);
     }
     sotto_session_free(s);
