@@ -224,8 +224,9 @@ void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *don
 
     r.u.get_lists.count = 1;
     snprintf(r.u.get_lists.known[0].name, sizeof r.u.get_lists.known[0].name, "%s", name);
-    if (sotto_contact_get(e->p, name, &c) == SOTTO_OK && c.has_list)
-        r.u.get_lists.known[0].version = c.list_version;
+    /* The known one is asked for again: another one of the same version shows that somebody lies. */
+    if (sotto_contact_get(e->p, name, &c) == SOTTO_OK && c.has_list && c.list_version > 0)
+        r.u.get_lists.known[0].version = c.list_version - 1;
     if ((p = sotto_ask(e, &r, lists_came, j)) == NULL)
         return;
     snprintf(p->name, sizeof p->name, "%s", name);
