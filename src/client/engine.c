@@ -416,32 +416,36 @@ static bool lease_is_older_copy(struct sotto_engine *e, const struct sotto_answe
     return true;
 }
 
-static void ask_drained(struct sotto_engine *e);
-
 /* When two pings in a row come back and nothing was delivered meanwhile, the mailbox was empty. One
  * is not enough: the relay takes an acknowledgement and answers a ping in the same turn, and sends
  * what the acknowledgement made room for after it. */
 static void drained(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
+    e->draining = false;
     if (a == NULL)
         return;
     e->quiet_pings =
         (uint64_t)p->item != e->delivered || e->in_first != NULL ? 0 : e->quiet_pings + 1;
     if (e->quiet_pings < 2) {
-        ask_drained(e);
+        sotto_ask_drained(e);
         return;
     }
     e->queue_drained = true;
     sotto_receive_feed(e);
 }
 
-static void ask_drained(struct sotto_engine *e)
+void sotto_ask_drained(struct sotto_engine *e)
 {
     struct sotto_request ping = {.type = SOTTO_REQ_PING};
-    struct pending *p = sotto_ask(e, &ping, drained, NULL);
+    struct pending *p;
 
-    if (p != NULL)
-        p->item = (int64_t)e->delivered;
+    /* What waits for a list is looked at when that came. */
+    if (e->draining || e->queue_drained || e->in_first != NULL || e->phase != LINK_ONLINE)
+        return;
+    if ((p = sotto_ask(e, &ping, drained, NULL)) == NULL)
+        return;
+    p->item = (int64_t)e->delivered;
+    e->draining = true;
 }
 
 static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
@@ -459,7 +463,7 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     e->why_pin[0] = '\0';
     tell_connection(e, 0);
     e->quiet_pings = 0;
-    ask_drained(e);
+    sotto_ask_drained(e);
     sotto_account_online(e);
     sotto_tokens_flush(e);
     sotto_outbox_pump(e);
@@ -649,6 +653,11 @@ static void take_closing(struct sotto_engine *e, const struct sotto_answer *a)
 
 static void take_push(struct sotto_engine *e, const struct sotto_answer *a)
 {
+    if ((a->type == SOTTO_ANS_DELIVER || a->type == SOTTO_ANS_EPHEMERAL) &&
+        e->phase != LINK_ONLINE) {
+        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay delivered before it was asked to");
+        return;
+    }
     switch (a->type) {
     case SOTTO_ANS_DELIVER:
         e->delivered++;

@@ -13,7 +13,8 @@
  * known) stops the line until the list came, so the order holds.
  */
 
-#define BATCH 64
+#define BATCH     64
+#define TYPING_MS 60000 /* older, or of a clock that is further off: not told */
 
 enum verdict {
     TAKEN,  /* done with it: acknowledge */
@@ -43,22 +44,39 @@ void sotto_inbox_clear(struct sotto_engine *e)
         free(in);
     }
     e->in_last = &e->in_first;
+    e->in_size = 0;
     e->in_paused = false;
 }
 
 void sotto_inbox_deliver(struct sotto_engine *e, const struct sotto_answer *a)
 {
     size_t len = a->u.deliver.envelope.n;
-    struct incoming *in = malloc(sizeof *in + len);
+    struct incoming *in;
 
-    if (in == NULL) {
+    if (e->in_size + sizeof *in + len > SOTTO_INBOX_MAX) {
+        sotto_engine_trouble(e, SOTTO_ERR_TOO_LARGE, "the relay sends more than was acknowledged");
+        return;
+    }
+    if ((in = malloc(sizeof *in + len)) == NULL) {
         sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
         return;
     }
-    *in = (struct incoming){.seq = a->u.deliver.seq, .request = a->u.deliver.request, .len = len};
+    *in = (struct incoming){.seq = a->u.deliver.seq, .len = len};
     memcpy(in->envelope, a->u.deliver.envelope.p, len);
+    e->in_size += sizeof *in + len;
     *e->in_last = in;
     e->in_last = &in->next;
+}
+
+/* What says something about the envelope; all else is our own trouble, and nothing is acknowledged.
+ */
+static bool is_store_error(enum sotto_err err)
+{
+    bool bytes = err <= SOTTO_ERR_TRUNCATED && err >= SOTTO_ERR_UNSUPPORTED;
+    bool cryptography = err <= SOTTO_ERR_BAD_TAG && err >= SOTTO_ERR_EXPIRED;
+
+    return !bytes && !cryptography && err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND &&
+           err != SOTTO_ERR_STATE && err != SOTTO_ERR_USAGE;
 }
 
 /* --- who sent it --- */
@@ -79,38 +97,60 @@ static enum sotto_err open_envelope(struct sotto_engine *e, struct arrival *ar)
     return err;
 }
 
+static void look_in(struct arrival *ar, const struct sotto_list *list)
+{
+    const struct sotto_device *d = sotto_list_find(list, ar->opened.sender_device);
+
+    ar->listed = d != NULL;
+    if (d == NULL)
+        return;
+    ar->account = list->account;
+    ar->device = *d;
+}
+
 /* Finds the claimed device in the trusted list, or in that of a new identity: reading is harmless,
  * only sending waits for the person. */
 static enum sotto_err find_sender(struct sotto_engine *e, struct arrival *ar)
 {
     const struct sotto_list *list;
-    const struct sotto_device *d = NULL;
     struct sotto_list *pending;
     enum sotto_err err;
 
     ar->own = strcmp(ar->opened.sender, e->us.name) == 0;
     if ((err = sotto_contact_load(e, ar->opened.sender, &ar->contact)) != SOTTO_OK)
         return err;
-    if (sotto_list_of(e, ar->opened.sender, &list) == SOTTO_OK &&
-        (d = sotto_list_find(list, ar->opened.sender_device)) != NULL) {
-        ar->account = list->account;
-    } else if (ar->contact.new_identity && (pending = malloc(sizeof *pending)) != NULL) {
-        if (sotto_list_pending_of(e, ar->opened.sender, pending) == SOTTO_OK &&
-            (d = sotto_list_find(pending, ar->opened.sender_device)) != NULL) {
-            ar->account = pending->account;
-            ar->device = *d;
-        }
-        ar->listed = d != NULL;
-        free(pending);
+    if ((err = sotto_list_of(e, ar->opened.sender, &list)) == SOTTO_OK)
+        look_in(ar, list);
+    else if (is_store_error(err))
+        return err;
+    if (ar->listed || !ar->contact.new_identity)
         return SOTTO_OK;
-    }
-    ar->listed = d != NULL;
-    if (d != NULL)
-        ar->device = *d;
-    return SOTTO_OK;
+    if ((pending = malloc(sizeof *pending)) == NULL)
+        return SOTTO_ERR_NOMEM;
+    if ((err = sotto_list_pending_of(e, ar->opened.sender, pending)) == SOTTO_OK)
+        look_in(ar, pending);
+    free(pending);
+    return is_store_error(err) ? err : SOTTO_OK;
 }
 
 /* --- what cannot be opened --- */
+
+/* Whom an envelope claims to come from is not known before it opens: nobody is to be flooded with
+ * requests in our name. */
+static bool may_ask(struct sotto_engine *e, const struct arrival *ar)
+{
+    bool known = ar->own || ar->contact.state == SOTTO_CONTACT_ACCEPTED;
+    struct outgoing *o = sotto_outgoing(e, ar->opened.sender);
+    uint64_t now = sotto_mono_ms(e->env);
+
+    if (!ar->listed || ar->opened.sender_device == e->device || o == NULL)
+        return false;
+    if (o->asked == 0 || now >= o->asked_mono + 3600 * 1000) {
+        o->asked_mono = now;
+        o->asked = 0;
+    }
+    return o->asked++ < (known ? SOTTO_ASKED_MAX : SOTTO_ASKED_STRANGER);
+}
 
 static enum sotto_err quarantine(struct sotto_engine *e, struct arrival *ar, const char *why,
                                  bool ask_again)
@@ -122,7 +162,7 @@ static enum sotto_err quarantine(struct sotto_engine *e, struct arrival *ar, con
     if ((err = sotto_quarantine_add(e->p, ar->id, ar->in->envelope, ar->in->len, why,
                                     sotto_now_ms(e->env))) != SOTTO_OK)
         return err;
-    if (!ask_again || !ar->listed || ar->opened.sender_device == e->device)
+    if (!ask_again || !may_ask(e, ar))
         return SOTTO_OK;
     memcpy(c.u.retry.envelope_id, ar->id, sizeof ar->id);
     return sotto_outbox_queue(e, ar->opened.sender, ar->opened.sender_device, ar->opened.sender, &c,
@@ -177,8 +217,8 @@ static enum sotto_err respond(struct sotto_engine *e, struct arrival *ar,
     return err;
 }
 
-/* Decrypts and stores the step. On OK ar->text is the content. REPLAY: a first message that was
- * taken before. */
+/* Decrypts and stores the step. On OK ar->text is the content. REPLAY: that number, or that first
+ * message, was taken before. */
 static enum sotto_err decrypt(struct sotto_engine *e, struct arrival *ar)
 {
     struct find_session f = {.id = ar->info.session_id};
@@ -372,17 +412,6 @@ static enum sotto_err take_content(struct sotto_engine *e, struct arrival *ar,
 
 /* --- one envelope --- */
 
-/* What says something about the envelope; all else is our own trouble, and nothing is acknowledged.
- */
-static bool is_store_error(enum sotto_err err)
-{
-    bool bytes = err <= SOTTO_ERR_TRUNCATED && err >= SOTTO_ERR_UNSUPPORTED;
-    bool cryptography = err <= SOTTO_ERR_BAD_TAG && err >= SOTTO_ERR_EXPIRED;
-
-    return !bytes && !cryptography && err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND &&
-           err != SOTTO_ERR_STATE && err != SOTTO_ERR_USAGE;
-}
-
 static enum sotto_err take_opened(struct sotto_engine *e, struct arrival *ar)
 {
     struct sotto_content *c = NULL;
@@ -394,10 +423,8 @@ static enum sotto_err take_opened(struct sotto_engine *e, struct arrival *ar)
     if (!ar->listed)
         return quarantine(e, ar, "its sender's device is not listed", false);
     err = decrypt(e, ar);
-    if (err == SOTTO_ERR_REPLAY && ar->info.has_handshake && ar->info.one_time_prekey_id == 0)
-        return SOTTO_OK; /* a first message once more */
-    /* A number that was used already, in an envelope that was not seen: the sender came back from
-     * an older copy of its profile. What it says would be lost without asking. */
+    /* A number or a handshake that was used already, in an envelope that was not seen: one of us
+     * came back from an older copy of the profile. What it says would be lost without asking. */
     if (err != SOTTO_OK)
         return is_store_error(err) ? err : quarantine(e, ar, sotto_err_text(err), true);
     err = sotto_content_decode(ar->text, ar->text_len, &c);
@@ -456,12 +483,17 @@ static enum sotto_err take_incoming(struct sotto_engine *e, struct incoming *in,
 
 static void looked_up(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
-    if (a == NULL)
-        return; /* the connection is gone, and the line with it */
+    (void)p;
+    if (a == NULL || e->why != SOTTO_OK)
+        return; /* the connection is gone or about to go, and the line with it */
+    if (a->type != SOTTO_ANS_LISTS) {
+        /* Without an answer nothing can be judged, and nothing may be thrown away. */
+        sotto_engine_trouble(e, SOTTO_ERR_CLOSED, "the relay could not give a device list");
+        return;
+    }
     e->in_paused = false;
     if (e->in_first != NULL)
         e->in_first->looked_up = true;
-    (void)p;
     sotto_inbox_run(e);
 }
 
@@ -503,6 +535,7 @@ static enum sotto_err run_batch(struct sotto_engine *e, uint64_t *ret_seq, bool 
         struct incoming *gone = e->in_first;
 
         e->in_first = gone->next;
+        e->in_size -= sizeof *gone + gone->len;
         free(gone);
     }
     if (e->in_first == NULL)
@@ -518,7 +551,7 @@ void sotto_inbox_run(struct sotto_engine *e)
     bool paused = false, any = false;
     enum sotto_err err;
 
-    while (e->in_first != NULL && !e->in_paused && e->phase == LINK_ONLINE) {
+    while (e->in_first != NULL && !e->in_paused && e->phase == LINK_ONLINE && e->why == SOTTO_OK) {
         if ((err = run_batch(e, &ack.u.ack.seq, &paused)) != SOTTO_OK) {
             sotto_engine_trouble(e, err, "the profile cannot be written; nothing was lost");
             return;
@@ -536,6 +569,7 @@ void sotto_inbox_run(struct sotto_engine *e)
     sotto_receive_feed(e);
     sotto_receipts_flush(e);
     sotto_outbox_pump(e);
+    sotto_ask_drained(e);
 }
 
 /* --- ephemeral --- */
@@ -566,7 +600,8 @@ void sotto_inbox_ephemeral(struct sotto_engine *e, struct sotto_bytes envelope)
             sotto_session_decrypt_ephemeral(f.s, ar.opened.msg, ar.opened.msg_len, ar.text,
                                             &ar.text_len) == SOTTO_OK &&
             sotto_content_decode(ar.text, ar.text_len, &c) == SOTTO_OK &&
-            c->kind == SOTTO_CONTENT_TYPING && c->sent_at_ms + 60000 > now) {
+            c->kind == SOTTO_CONTENT_TYPING && c->sent_at_ms + TYPING_MS > now &&
+            c->sent_at_ms < now + TYPING_MS) {
             struct sotto_typing_row row = {.from = ar.opened.sender, .active = c->u.typing.active};
 
             sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_TYPING, &row);

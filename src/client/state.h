@@ -27,6 +27,10 @@
 #define SOTTO_RECEIPTS_MS   100
 #define SOTTO_FULL_RETRY_MS 30000
 #define SOTTO_LEASES        16
+#define SOTTO_INBOX_MAX                                                                            \
+    (16 * 1024 * 1024)           /* waiting to be processed; a relay has 1 MiB under way */
+#define SOTTO_ASKED_MAX      256 /* retry requests to one account in an hour */
+#define SOTTO_ASKED_STRANGER 8
 
 enum link_phase {
     LINK_DOWN,
@@ -82,7 +86,6 @@ struct shown {
 struct incoming {
     struct incoming *next;
     uint64_t seq;
-    bool request;
     bool looked_up; /* the sender's list was fetched for it once */
     size_t len;
     uint8_t envelope[];
@@ -104,6 +107,8 @@ struct outgoing {
     size_t expired_count; /* of these: only too old */
     uint32_t stuck;       /* answers in a row that moved nothing */
     uint64_t typing_mono;
+    uint64_t asked_mono; /* retry requests: the hour that is counted, and how many */
+    uint32_t asked;
 };
 
 struct cached_list {
@@ -166,7 +171,9 @@ struct sotto_engine {
     struct job *jobs;
     int iterating;
     struct incoming *in_first, **in_last;
-    bool in_paused;     /* the first one waits for a list */
+    bool in_paused; /* the first one waits for a list */
+    size_t in_size;
+    bool draining;      /* asking whether ... */
     bool queue_drained; /* everything that the relay had at Begin was processed */
     int quiet_pings;
     uint64_t delivered; /* envelopes that came on this connection and before */
@@ -195,6 +202,8 @@ void sotto_tell(struct sotto_engine *e, struct sotto_request *r);
 void sotto_engine_trouble(struct sotto_engine *e, enum sotto_err why, const char *text);
 /* Signs in when the connection is open and there is an account. */
 void sotto_sign_in(struct sotto_engine *e);
+/* Finds out whether the mailbox is empty, once per connection. */
+void sotto_ask_drained(struct sotto_engine *e);
 void sotto_connection_row(const struct sotto_engine *e, uint32_t retry_ms,
                           struct sotto_connection *ret);
 /* What the relay's error means for a person. */
