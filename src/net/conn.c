@@ -427,15 +427,25 @@ static bool read_turn(struct sotto_conn *c)
     return false;
 }
 
+static void broke_off(struct sotto_conn *c, const char *when)
+{
+    char peer[SOTTO_ADDRESS_TEXT];
+
+    sotto_address_port_text(&c->peer, peer);
+    sotto_conn_fail(c, SOTTO_ERR_IO, "the connection with %s broke off%s", peer, when);
+}
+
 static void read_input(struct sotto_conn *c)
 {
     bool drained = read_turn(c);
 
-    if (c->state != SOTTO_CONN_UP)
+    if (c->state != SOTTO_CONN_UP || !c->reading)
         return;
     /* epoll reports neither what is in `rest` nor, after an error, what is in the socket. */
-    if (c->reading && (c->rest.n > 0 || (c->hung_up && !drained)))
+    if (c->rest.n > 0 || (c->hung_up && !drained))
         sotto_loop_work(c->loop, &c->work);
+    else if (c->hung_up)
+        broke_off(c, ""); /* the error itself was told to a call that did not care */
 }
 
 /* Output */
@@ -478,19 +488,16 @@ static void send_output(struct sotto_conn *c)
 /* The peer is gone for output. What it said before may tell why, and is still wanted. */
 static void output_failed(struct sotto_conn *c)
 {
-    char peer[SOTTO_ADDRESS_TEXT];
     bool drained = true;
 
     if (c->reading)
         drained = read_turn(c);
     if (c->state != SOTTO_CONN_UP)
         return;
-    if (c->reading && !drained) {
+    if (c->reading && !drained)
         sotto_loop_work(c->loop, &c->work);
-        return;
-    }
-    sotto_address_port_text(&c->peer, peer);
-    sotto_conn_fail(c, SOTTO_ERR_IO, "the connection with %s broke off while sending", peer);
+    else
+        broke_off(c, " while sending");
 }
 
 /* FINISHING: the queue, close_notify, end of output, then the peer's rest is thrown away until it
@@ -563,6 +570,8 @@ static void go_up(struct sotto_conn *c)
     sotto_wipe(&info, sizeof info);
     if (c->state == SOTTO_CONN_UP && c->queue.n > 0)
         sotto_loop_output(c->loop, &c->output);
+    if (c->state == SOTTO_CONN_UP && c->hung_up) /* the end came right behind */
+        sotto_loop_work(c->loop, &c->work);
 }
 
 static void handshake(struct sotto_conn *c)
@@ -582,6 +591,8 @@ static void handshake(struct sotto_conn *c)
         fail_link(c);
         break;
     }
+    if (c->state == SOTTO_CONN_TLS && c->hung_up)
+        broke_off(c, " during the TLS handshake");
 }
 
 static void set_socket_options(int fd)

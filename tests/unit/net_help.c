@@ -150,8 +150,6 @@ struct side *net_dial_to(struct net *n, const char *host, uint16_t port, struct 
     n->dialled[n->dialled_n++] = s;
     assert_int_equal(sotto_conn_dial(n->loop, host, port, tls, timeout_ms, &side_ops, s, &s->conn),
                      0);
-    if (!n->runs)
-        sotto_loop_dispatch(n->loop); /* what a host has to do after it started something */
     return s;
 }
 
@@ -207,6 +205,12 @@ static void on_turn(void *ctx)
         sotto_loop_stop(n->loop);
 }
 
+void net_begin(struct net *n)
+{
+    if (!n->runs)
+        sotto_loop_dispatch(n->loop);
+}
+
 void net_step(struct net *n)
 {
     struct pollfd p = {.fd = sotto_loop_fd(n->loop), .events = POLLIN};
@@ -216,7 +220,6 @@ void net_step(struct net *n)
         sotto_loop_run(n->loop);
         return;
     }
-    sotto_loop_dispatch(n->loop); /* the test may have written something */
     (void)poll(&p, 1, -1);
     sotto_loop_dispatch(n->loop);
 }

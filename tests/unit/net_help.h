@@ -62,6 +62,7 @@ int net_teardown(void **state);
 
 /* The listener with n->limits; a test that needs other TLS sets n->server_tls before. */
 void net_listen(struct net *n);
+/* Nothing happens to it before the next net_until() or net_step(). */
 struct side *net_dial(struct net *n);
 struct side *net_dial_to(struct net *n, const char *host, uint16_t port, struct sotto_tls *tls,
                          uint64_t timeout_ms);
@@ -69,11 +70,12 @@ void side_free(struct side *s); /* the connection; the notes stay */
 /* A client context that trusts this pin only. */
 struct sotto_tls *tls_for_pin(const struct sotto_cert *client, const uint8_t pin[32]);
 
-void net_step(struct net *n); /* sleeps until something happens, and handles it */
+void net_begin(struct net *n); /* what a host does after it started something */
+void net_step(struct net *n);  /* sleeps until something happens, and handles it */
 #define net_until(n, condition)                                                                    \
     do {                                                                                           \
-        while (!(condition))                                                                       \
-            net_step(n);                                                                           \
+        for (net_begin(n); !(condition); net_step(n))                                              \
+            continue;                                                                              \
     } while (0)
 
 /* A frame of len bytes, byte i being (uint8_t)(seed + i). */
