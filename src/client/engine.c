@@ -466,6 +466,7 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     sotto_ask_drained(e);
     sotto_account_online(e);
     sotto_tokens_flush(e);
+    sotto_receipts_flush(e); /* those that the last connection or process did not get to */
     sotto_outbox_pump(e);
     e->iterating++;
     for (struct job *j = e->jobs; j != NULL; j = j->next)

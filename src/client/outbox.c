@@ -389,9 +389,49 @@ static enum sotto_err pick_session(void *ctx, const uint8_t id[SOTTO_SESSION_ID]
     return sotto_session_read(record.p, record.n, &r->session);
 }
 
-/* They could not open that envelope: all our older sessions with that device are doubtful, the one
- * that the request came on is good. The same content id goes out once more, for this device only.
- */
+struct doubtful {
+    const struct sotto_session *good;
+    size_t count;
+    uint8_t ids[SOTTO_SESSIONS_KEPT][SOTTO_SESSION_ID];
+};
+
+static uint32_t generations(const struct sotto_session *s)
+{
+    return sotto_session_our_generation(s) + sotto_session_their_generation(s);
+}
+
+static enum sotto_err note_doubtful(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
+                                    struct sotto_bytes record, uint64_t used_ms)
+{
+    struct doubtful *d = ctx;
+    struct sotto_session *s;
+    enum sotto_err err;
+
+    (void)used_ms;
+    if ((err = sotto_session_read(record.p, record.n, &s)) != SOTTO_OK)
+        return err == SOTTO_ERR_NOMEM ? err : SOTTO_OK;
+    if (d->count < SOTTO_SESSIONS_KEPT &&
+        (!sotto_session_confirmed(s) || generations(s) < generations(d->good)))
+        memcpy(d->ids[d->count++], id, SOTTO_SESSION_ID);
+    sotto_session_free(s);
+    return SOTTO_OK;
+}
+
+/* Of a device that was put back to an older copy the sessions before it go, and those on which it
+ * never said anything. Others it may well use on, for instance of requests that came before. */
+static enum sotto_err drop_doubtful(struct sotto_engine *e, const char *name, uint64_t device,
+                                    const struct sotto_session *good)
+{
+    struct doubtful d = {.good = good};
+    enum sotto_err err = sotto_sessions_each(e->p, name, device, note_doubtful, &d);
+
+    for (size_t i = 0; err == SOTTO_OK && i < d.count; i++)
+        err = sotto_sessions_drop(e->p, name, device, d.ids[i]);
+    return err;
+}
+
+/* They could not open that envelope: the session that it was made on is doubtful, the one that the
+ * request came on is good. The same content id goes out once more, for this device only. */
 static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint64_t device,
                                  struct retry *r, uint32_t retries)
 {
@@ -412,7 +452,7 @@ static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint6
         return err;
     r->item.state = SOTTO_ITEM_SEALED;
     r->item.content.n = 0; /* unchanged */
-    if ((err = sotto_sessions_clear(e->p, from, device)) != SOTTO_OK ||
+    if ((err = drop_doubtful(e, from, device, r->session)) != SOTTO_OK ||
         (err = sotto_seal_content(e, list, (struct sotto_bytes){r->content.p, r->content.n},
                                   &content)) != SOTTO_OK ||
         (err = sotto_seal_parcel(e, list, d, r->session, r->item.id, &content, retries)) !=

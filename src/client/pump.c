@@ -255,8 +255,15 @@ static enum sotto_err settle(struct sotto_engine *e, struct outgoing *o, struct 
     if (pending > 0)
         return SOTTO_OK;
     if (stored + delivered == 0 && w->item.kind == SOTTO_CONTENT_TEXT &&
-        strcmp(w->item.to, e->us.name) != 0)
+        strcmp(w->item.to, e->us.name) != 0) {
+        /* The account may have been replaced by one whose list has the same number. */
+        if (o->gone_checked != w->item.id) {
+            o->gone_checked = w->item.id;
+            o->need_list = true;
+            return SOTTO_OK;
+        }
         return sotto_outbox_fail(e, w->item.content_id, "no device of the recipient is left");
+    }
     if (!w->item.keep || stored == 0)
         return sotto_item_drop(e->p, w->item.id);
     w->item.state = SOTTO_ITEM_STORED;
@@ -396,7 +403,6 @@ static void bundle_useless(struct sotto_engine *e, struct outgoing *o, uint64_t 
     pump_one(e, o);
 }
 
-/* A retry request has to go on a session that certainly works: the one just made. */
 static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list *list,
                                  const struct sotto_device *d, struct sotto_session *s,
                                  int64_t item)
@@ -417,6 +423,26 @@ static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list
     }
     work_free(&w);
     return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+}
+
+/* Retry requests have to go on a session that certainly works: the one just made. All that wait go
+ * on this one, so that both ends have the same sessions afterwards. */
+static enum sotto_err seal_retries(struct sotto_engine *e, const struct sotto_list *list,
+                                   const struct sotto_device *d, struct sotto_session *s)
+{
+    struct work w = {.found = true};
+    int64_t after = 0;
+    enum sotto_err err = SOTTO_OK;
+
+    while (err == SOTTO_OK && w.found) {
+        w.found = false;
+        err = sotto_item_open(e->p, list->account.name, after, 1, take_item, &w);
+        after = w.item.id;
+        sotto_buf_free(&w.content);
+        if (err == SOTTO_OK && w.found && w.item.device == d->id)
+            err = seal_retry(e, list, d, s, w.item.id);
+    }
+    return err;
 }
 
 static void bundle_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
@@ -446,8 +472,9 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         return;
     }
     if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        if ((err = sotto_session_save(e, o->name, p->device, s)) == SOTTO_OK)
-            err = seal_retry(e, list, d, s, p->item);
+        err = sotto_session_save(e, o->name, p->device, s);
+        if (err == SOTTO_OK && p->item != 0)
+            err = seal_retries(e, list, d, s);
         err = sotto_profile_end(e->p, err);
     }
     sotto_session_free(s);
@@ -815,6 +842,21 @@ static bool no_target(struct sotto_engine *e, struct outgoing *o, const struct w
     return false;
 }
 
+static bool needs_seal(struct work *w, const struct sotto_list *list,
+                       const struct sotto_device *const *to, size_t count)
+{
+    if (w->item.state == SOTTO_ITEM_WAITING)
+        return true;
+    if (w->item.device != 0)
+        return false;
+    if (w->item.list_version != list->version)
+        return true;
+    for (size_t i = 0; i < count; i++) /* another account's list may have the same version */
+        if (parcel_of(w, to[i]->id) == NULL)
+            return true;
+    return false;
+}
+
 /* One item: true when the next one may be looked at (this one waits for its mailbox only). */
 static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w)
 {
@@ -833,8 +875,7 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
     count = targets(e, o, w, list, to);
     if (count == 0 && w->count == 0)
         return no_target(e, o, w, list);
-    if (w->item.state == SOTTO_ITEM_WAITING ||
-        (w->item.device == 0 && w->item.list_version != list->version)) {
+    if (needs_seal(w, list, to, count)) {
         err = seal_for(e, w, list, to, count, &missing);
         if (err == SOTTO_ERR_NOT_FOUND) {
             ask_bundle(e, o, missing, w->item.kind == SOTTO_CONTENT_RETRY ? w->item.id : 0);

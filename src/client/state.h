@@ -95,12 +95,13 @@ struct incoming {
 struct outgoing {
     struct outgoing *next;
     sotto_name name;
-    uint32_t in_flight;  /* submits, list and bundle requests without answer */
-    bool resealed;       /* envelopes were made anew while a submit is under way */
-    bool need_list;      /* somebody named a newer list: fetch it before the next send */
-    uint64_t retry_mono; /* nothing before this; 0: at once */
-    uint64_t full_mono;  /* held mailboxes are tried again then */
-    size_t held_count;   /* devices whose mailbox is full */
+    uint32_t in_flight;   /* submits, list and bundle requests without answer */
+    bool resealed;        /* envelopes were made anew while a submit is under way */
+    int64_t gone_checked; /* item that no device took: the list was fetched anew because of it */
+    bool need_list;       /* somebody named a newer list: fetch it before the next send */
+    uint64_t retry_mono;  /* nothing before this; 0: at once */
+    uint64_t full_mono;   /* held mailboxes are tried again then */
+    size_t held_count;    /* devices whose mailbox is full */
     uint64_t held[SOTTO_DEVICES_MAX];
     size_t bad_count; /* devices whose keys are not valid: nothing is encrypted for them */
     uint64_t bad[SOTTO_DEVICES_MAX];

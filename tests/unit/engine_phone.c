@@ -81,6 +81,15 @@ void rig_phone_free(struct phone *p)
     free(p);
 }
 
+void phone_drop(struct phone *p)
+{
+    assert_true(p->w->phones[p->w->phone_count - 1] == p);
+    p->w->phone_count--;
+    rig_link_close(p);
+    rig_relay_turn(p->w);
+    rig_phone_free(p);
+}
+
 void phone_stop(struct phone *p)
 {
     sotto_engine_tick(p->engine);

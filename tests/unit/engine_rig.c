@@ -290,7 +290,12 @@ static void take_relay_output(struct sotto_relay_conn *c)
 
     assert_int_equal(sotto_buf_add(&p->down, out->p, out->n), SOTTO_OK);
     sotto_buf_clear(out);
-    p->ending = sotto_relay_ending(c);
+    if (sotto_relay_ending(c)) {
+        sotto_relay_closed(c); /* what it said last is still under way */
+        p->conn = NULL;
+        p->ending = true;
+        return;
+    }
     sotto_relay_sent(c, p->down.n);
 }
 

@@ -13,8 +13,8 @@
  * bytes from fixed seeds. There are no sockets: the rig carries the frames, one at a time, so it
  * can lose, cut, kill, roll back and forge at every single one of them. The password's stretching
  * is cut down to almost nothing (the module is linked with a wrapper); all else is production code.
- * What has to work for a test to mean anything fails the case in here. With ENGINE_RIG_LOG set, every
- * frame, log line and answered call is printed.
+ * What has to work for a test to mean anything fails the case in here. With ENGINE_RIG_LOG set,
+ * every frame, log line and answered call is printed.
  */
 #define WORLD_NOW_MS    1790000000000ull
 #define PHONES_MAX      8
@@ -144,6 +144,7 @@ void relay_invite(struct world *w, uint8_t fill, uint32_t uses, char ret[SOTTO_I
 
 /* A running engine on an empty profile. */
 struct phone *phone_make(struct world *w, const char *name);
+void phone_drop(struct phone *p); /* the one made last is gone for good */
 void phone_stop(struct phone *p); /* the process ends: goodbye, then everything is closed */
 void phone_start(struct phone *p);
 void phone_kill(struct phone *p);  /* kill -9, not started again */
