@@ -30,9 +30,9 @@ bool sotto_ask_possible(void)
 {
     int fd;
 
-    /* A job without stdin and stderr on a terminal has nobody who watches, even if it still has a
-     * controlling terminal: it must not wait for an answer. */
-    if (!isatty(STDIN_FILENO) && !isatty(STDERR_FILENO))
+    /* A job with nothing on a terminal has nobody who watches, even if it still has a controlling
+     * terminal: it must not wait for an answer. */
+    if (!isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) && !isatty(STDERR_FILENO))
         return false;
     fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)

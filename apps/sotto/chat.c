@@ -2,6 +2,7 @@
 #include "chat.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,7 +182,10 @@ static void on_status(struct sotto_chat *c, const struct sotto_event *e)
 
     if (sotto_event_request(e) != c->status_request) {
         sotto_view_event(&c->view, e);
-    } else if (!c->link_known) {
+        return;
+    }
+    c->queued = row->queued;
+    if (!c->link_known) {
         c->link = row->connection;
         c->link_known = true;
         c->offline_said = row->connection == SOTTO_OFFLINE; /* the state row says it */
@@ -232,6 +236,8 @@ static void on_done(struct sotto_chat *c, uint32_t request, const struct sotto_d
     } else if (request == c->history_request) {
         c->history_request = 0; /* never talked with: nothing to show */
         start_receiving(c);
+    } else if (request == c->status_request) {
+        c->status_request = 0;
     } else if (request == c->receive_request) {
         c->receive_done = true;
         if (done->result != SOTTO_RESULT_OK)
@@ -331,35 +337,45 @@ void sotto_chat_open(struct sotto_chat *c, const char *peer)
 
 /* ---- leaving ---------------------------------------------------------------------------- */
 
-static void keep_queued(void *ctx, const struct sotto_event *e)
+static bool all_sent(const struct sotto_chat *c)
 {
-    const struct sotto_status_row *s = sotto_event_status(e);
+    return sotto_outgoing_unfinished(&c->outgoing) == 0;
+}
 
-    if (s != NULL)
-        *(size_t *)ctx = s->queued;
+static bool status_known(const struct sotto_chat *c)
+{
+    return c->status_request == 0;
+}
+
+/* Goes on until that is so, for at most so long; a second Ctrl-C cuts it short. */
+static void go_on(struct sotto_chat *c, bool (*over)(const struct sotto_chat *c), uint64_t ms)
+{
+    uint64_t end = sotto_cli_mono() + ms, now;
+    int signal_before = c->cli->signal, number = 0;
+
+    while (!over(c) && (now = sotto_cli_mono()) < end && number != SIGINT && number != SIGTERM &&
+           number != SIGHUP) {
+        c->cli->signal = 0;
+        (void)sotto_cli_turn(c->cli, -1, (int64_t)(end - now));
+        number = c->cli->signal;
+        sotto_chat_events(c);
+    }
+    c->cli->signal = signal_before;
 }
 
 /* Gives what is under way a moment, then says what stays behind. */
 static void say_goodbye(struct sotto_chat *c)
 {
-    uint64_t end = sotto_cli_mono() + LAST_SENDS_MS, now;
-    struct sotto_cli_done done;
-    size_t queued;
-
-    while (sotto_outgoing_unfinished(&c->outgoing) > 0 && (now = sotto_cli_mono()) < end) {
-        if (sotto_cli_turn(c->cli, -1, (int64_t)(end - now)) == SOTTO_CLI_SIGNALLED)
-            break;
-        sotto_chat_events(c);
-    }
+    go_on(c, all_sent, LAST_SENDS_MS);
     sotto_outgoing_flush(&c->outgoing, sotto_cli_mono(), true);
-    queued = sotto_outgoing_unsent(&c->outgoing);
-    (void)sotto_cli_wait(c->cli, sotto_status(c->cli->client), LAST_STATUS_MS, keep_queued, &queued,
-                         &done);
-    if (queued > 0)
+    c->queued = (uint32_t)sotto_outgoing_unsent(&c->outgoing);
+    c->status_request = sotto_status(c->cli->client);
+    go_on(c, status_known, LAST_STATUS_MS);
+    if (c->queued > 0)
         sotto_out(&c->out, SOTTO_OUT_NOTE,
-                  "%zu message%s not sent yet; kept here, and sent as soon as a sotto command "
-                  "connects.",
-                  queued, queued == 1 ? " is" : "s are");
+                  "%" PRIu32 " message%s not sent yet; kept here, and sent as soon as a sotto "
+                  "command connects.",
+                  c->queued, c->queued == 1 ? " is" : "s are");
 }
 
 /* ---- lines from a pipe ------------------------------------------------------------------ */

@@ -34,7 +34,8 @@ struct sotto_chat {
 
     /* Opening: contacts (how much is unread), then the end of the history, then all that is new. */
     uint32_t contacts_request, history_request, receive_request;
-    uint32_t status_request; /* how the connection stood before we listened */
+    uint32_t status_request; /* how the connection stood before we listened; what is queued */
+    uint32_t queued;
     uint32_t unread;
     bool receive_done;
     char (*seen)[33]; /* messages that the history has shown */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -228,5 +229,7 @@ enum sotto_result sotto_cli_flush(void)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return SOTTO_RESULT_OK;
     sotto_out_error("what was to be printed could not be written: %s", strerror(errno));
+    __fpurge(stdout); /* said once; the end of the program must not try it again */
+    clearerr(stdout);
     return SOTTO_RESULT_FAILED;
 }
