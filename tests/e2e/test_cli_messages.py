@@ -210,7 +210,7 @@ def check_messages_only(lab):
 
 
 def check_broken_pipe(lab):
-    """what could not be printed (EPIPE, full disk) is not marked as printed and comes again"""
+    """what could not be printed (EPIPE, full disk, no stdout) is not marked and comes again"""
     relay = lab.relay()
     alice, bob = lab.people(relay, "alice", "bob")
     alice.send("bob", "important")
@@ -222,6 +222,9 @@ def check_broken_pipe(lab):
     with open("/dev/full", "w") as full:
         result = bob.start("receive", "--json", stdout=full).wait()
     assert result.code == 1 and "could not be written" in result.err, result
+    result = lab.run(["sh", "-c", '"$@" >&-', "sh", *bob.words("receive")])
+    assert result.code == 1 and result.err.count("could not be written") == 1, result
+    assert lab.run(["sh", "-c", '"$@" <&- 2>&-', "sh", *bob.words("status")]).code == 0
     assert bob.receive()[0]["text"] == "important"
 
 
