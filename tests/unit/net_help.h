@@ -74,8 +74,9 @@ void net_begin(struct net *n); /* what a host does after it started something */
 void net_step(struct net *n);  /* sleeps until something happens, and handles it */
 #define net_until(n, condition)                                                                    \
     do {                                                                                           \
-        for (net_begin(n); !(condition); net_step(n))                                              \
-            continue;                                                                              \
+        net_begin(n);                                                                              \
+        while (!(condition))                                                                       \
+            net_step(n);                                                                           \
     } while (0)
 
 /* A frame of len bytes, byte i being (uint8_t)(seed + i). */
