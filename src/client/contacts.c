@@ -149,8 +149,10 @@ static enum sotto_err take_one(struct sotto_engine *e, const char *name, struct 
         return SOTTO_ERR_BAD_SIGNATURE; /* right, but of somebody else */
     if ((err = sotto_contact_load(e, name, &c)) != SOTTO_OK)
         return err;
-    if (!c.has_list)
-        return put_list(e, &c, list, data);
+    if (!c.has_list) /* never seen, or dropped after a fork: the account key counts on */
+        return sotto_is_zero(c.account_key, 32) || sotto_equal(c.account_key, list->account.key, 32)
+                   ? put_list(e, &c, list, data)
+                   : put_new_identity(e, &c, data);
     if ((err = sotto_list_of(e, name, &known)) != SOTTO_OK)
         return err;
     switch (err = sotto_list_follows(known, list)) {
@@ -167,6 +169,27 @@ static enum sotto_err take_one(struct sotto_engine *e, const char *name, struct 
     }
 }
 
+/* Nobody is to wait for a list that is not coming. What was written stays in the outbox. */
+static void list_refused(struct sotto_engine *e, const char *name, enum sotto_err err)
+{
+    sotto_log_peer("the relay gave a device list that is not valid: %s", sotto_err_text(err));
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next) {
+        bool send = j->op == SOTTO_OP_SEND;
+        bool looks =
+            j->op == SOTTO_OP_SAFETY || j->op == SOTTO_OP_CONFIRM || j->op == SOTTO_OP_ACCEPT;
+
+        if (j->dead || j->phase == 0 || strcmp(j->name, name) != 0 ||
+            !(looks || (send && !sotto_outbox_is_stored(e, j->id))))
+            continue;
+        sotto_job_done(e, j, SOTTO_RESULT_SECURITY,
+                       "%sthe device list that the relay gives out for %s is not valid. Ask the "
+                       "relay's operator",
+                       send ? "kept: " : "", name);
+    }
+    e->iterating--;
+}
+
 enum sotto_err sotto_lists_take(struct sotto_engine *e, const char *name,
                                 const struct sotto_bytes *lists, size_t count)
 {
@@ -178,8 +201,8 @@ enum sotto_err sotto_lists_take(struct sotto_engine *e, const char *name,
     for (size_t i = 0; i < count && err == SOTTO_OK; i++) {
         err = take_one(e, name, lists[i], list);
         if (err == SOTTO_ERR_MALFORMED || err == SOTTO_ERR_BAD_SIGNATURE ||
-            err == SOTTO_ERR_BAD_KEY)
-            sotto_log_peer("the relay gave a device list that is not valid");
+            err == SOTTO_ERR_BAD_KEY || err == SOTTO_ERR_UNSUPPORTED)
+            list_refused(e, name, err);
     }
     free(list);
     return err;
@@ -224,7 +247,8 @@ void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *don
 
     r.u.get_lists.count = 1;
     snprintf(r.u.get_lists.known[0].name, sizeof r.u.get_lists.known[0].name, "%s", name);
-    /* The known one is asked for again: another one of the same version shows that somebody lies. */
+    /* The known one is asked for again: another one of the same version shows that somebody lies.
+     */
     if (sotto_contact_get(e->p, name, &c) == SOTTO_OK && c.has_list && c.list_version > 0)
         r.u.get_lists.known[0].version = c.list_version - 1;
     if ((p = sotto_ask(e, &r, lists_came, j)) == NULL)
@@ -473,7 +497,8 @@ static bool looked_up(struct sotto_engine *e, struct job *j, const struct sotto_
         sotto_job_offline(e, j);
         return false;
     }
-    if (sotto_contact_get(e->p, j->name, ret) == SOTTO_OK && ret->has_list && !ret->gone)
+    if (sotto_contact_get(e->p, j->name, ret) == SOTTO_OK && !ret->gone &&
+        (ret->has_list || ret->new_identity))
         return true;
     sotto_job_done(e, j, SOTTO_RESULT_UNKNOWN, "there is no account %s on this relay", j->name);
     return false;
@@ -569,7 +594,8 @@ static enum sotto_err show_contact(void *ctx, const struct sotto_contact_record 
         .state = c->state == SOTTO_CONTACT_ACCEPTED  ? SOTTO_IS_CONTACT
                  : c->state == SOTTO_CONTACT_BLOCKED ? SOTTO_IS_BLOCKED
                                                      : SOTTO_IS_REQUEST,
-        .verified = c->has_verified_key && sotto_equal(c->verified_key, c->account_key, 32),
+        .verified = c->has_verified_key && !c->new_identity &&
+                    sotto_equal(c->verified_key, c->account_key, 32),
         .new_identity = c->new_identity || c->forked,
         .accepted_us = c->has_their_token,
         .unread = c->unread,

@@ -6,18 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/proof.h"
 #include "base/log.h"
 #include "client/state.h"
-
-/*
- * The connection's life:
- *
- *   DOWN --connecting--> DIALLING --connected--> HELLO --hello is right--> OPEN
- *   OPEN --account known--> SIGNING --SignedIn, lease noted, Begin--> ONLINE
- *
- * and back to DOWN from everywhere. Nothing is asked before OPEN; sign-up and login run in OPEN.
- */
 
 void sotto_emit(struct sotto_engine *e, struct sotto_ref to, enum sotto_event_type type,
                 const void *row)
@@ -34,28 +24,6 @@ void sotto_notice(struct sotto_engine *e, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, text);
-}
-
-void sotto_connection_row(const struct sotto_engine *e, uint32_t retry_ms,
-                          struct sotto_connection *ret)
-{
-    *ret = (struct sotto_connection){
-        .state = e->phase == LINK_ONLINE ? SOTTO_ONLINE
-                 : e->phase == LINK_DOWN ? SOTTO_OFFLINE
-                                         : SOTTO_CONNECTING,
-        .result = e->phase == LINK_ONLINE ? SOTTO_RESULT_OK : e->why_result,
-        .text = e->phase == LINK_ONLINE ? "" : e->why_text,
-        .pin = e->why_pin,
-        .retry_ms = retry_ms,
-    };
-}
-
-static void tell_connection(struct sotto_engine *e, uint32_t retry_ms)
-{
-    struct sotto_connection row;
-
-    sotto_connection_row(e, retry_ms, &row);
-    sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_CONNECTION, &row);
 }
 
 /* --- requests --- */
@@ -117,24 +85,6 @@ enum sotto_result sotto_relay_result(enum sotto_relay_error code)
     default:
         return SOTTO_RESULT_FAILED;
     }
-}
-
-/* Every open request learns that no answer will come. No job is freed meanwhile: those behind still
- * name theirs. */
-static void drop_pending(struct sotto_engine *e)
-{
-    struct pending *all = e->pending, *next;
-
-    e->pending = NULL;
-    e->iterating++;
-    for (; all != NULL; all = next) {
-        next = all->next;
-        all->done(e, all, NULL);
-        free(all);
-    }
-    e->iterating--;
-    free(e->publish);
-    e->publish = NULL;
 }
 
 /* --- object --- */
@@ -219,400 +169,6 @@ bool sotto_engine_idle(const struct sotto_engine *e)
     return e->phase != LINK_ONLINE || e->pending == NULL;
 }
 
-/* A sign-up or login that waits names its own relay. */
-static const struct job *signing_job(const struct sotto_engine *e)
-{
-    for (const struct job *j = e->jobs; j != NULL; j = j->next)
-        if (!j->dead && (j->op == SOTTO_OP_REGISTER || j->op == SOTTO_OP_LOGIN))
-            return j;
-    return NULL;
-}
-
-bool sotto_engine_target(const struct sotto_engine *e, struct sotto_engine_target *ret)
-{
-    const struct job *j = signing_job(e);
-
-    if (!e->registered && j != NULL) {
-        *ret = j->target;
-        return true;
-    }
-    if (!e->registered || e->revoked || e->deleted || e->security_stop)
-        return false;
-    memset(ret, 0, sizeof *ret);
-    snprintf(ret->host, sizeof ret->host, "%s", e->host);
-    ret->port = e->port;
-    ret->pin_count = e->relay.pin_count;
-    memcpy(ret->pins, e->relay.pins, sizeof ret->pins);
-    return true;
-}
-
-/* --- the connection --- */
-
-void sotto_engine_connecting(struct sotto_engine *e)
-{
-    e->phase = LINK_DIALLING;
-    e->replaced = false;
-    e->why = SOTTO_OK;
-    tell_connection(e, 0);
-}
-
-void sotto_engine_connected(struct sotto_engine *e, const struct sotto_engine_tls *tls)
-{
-    e->tls = *tls;
-    e->phase = LINK_HELLO;
-    e->why = SOTTO_OK;
-    e->heard_mono = sotto_mono_ms(e->env);
-    sotto_buf_clear(&e->out);
-}
-
-static enum sotto_result result_of(enum sotto_err why)
-{
-    switch (why) {
-    case SOTTO_ERR_PIN:
-    case SOTTO_ERR_NEW_IDENTITY:
-    case SOTTO_ERR_FORK:
-        return SOTTO_RESULT_SECURITY;
-    case SOTTO_ERR_DENIED:
-        return SOTTO_RESULT_PROFILE;
-    case SOTTO_ERR_IO:
-    case SOTTO_ERR_FULL:
-    case SOTTO_ERR_NOMEM:
-    case SOTTO_ERR_BUG:
-    case SOTTO_ERR_RANDOM:
-        return SOTTO_RESULT_FAILED;
-    default:
-        return SOTTO_RESULT_UNREACHABLE;
-    }
-}
-
-void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const char *text,
-                               const uint8_t *pin, uint32_t retry_ms)
-{
-    struct sotto_engine_target target;
-    struct job *j;
-
-    e->phase = LINK_DOWN;
-    if (e->why == SOTTO_OK) {
-        e->why = why;
-        snprintf(e->why_text, sizeof e->why_text, "%s", text);
-    }
-    e->why_result = result_of(e->why);
-    e->why_pin[0] = '\0';
-    if (pin != NULL)
-        sotto_pin_print(pin, e->why_pin);
-    if (pin != NULL && e->why == SOTTO_ERR_PIN && e->registered) {
-        char old[SOTTO_PIN_TEXT] = "";
-
-        e->security_stop = true;
-        if (e->relay.pin_count > 0)
-            sotto_pin_print(e->relay.pins[0], old);
-        snprintf(e->why_text, sizeof e->why_text,
-                 "the relay shows another key: pinned %s, shown %s. If the operator confirms the "
-                 "new one: sotto trust-relay %s",
-                 old, e->why_pin, e->why_pin);
-    }
-    /* Before what ends because of it: a sign-up needs the pin. */
-    tell_connection(e, sotto_engine_target(e, &target) ? retry_ms : 0);
-    sotto_wipe(&e->tls.exporter, sizeof e->tls.exporter);
-    sotto_buf_clear(&e->out);
-    sotto_inbox_clear(e);
-    e->uploading = e->tokens_busy = e->queue_drained = e->entry_told = false;
-    drop_pending(e);
-    sotto_outbox_offline(e);
-    e->iterating++;
-    for (j = e->jobs; j != NULL; j = j->next)
-        if (!j->dead && j->needs_online)
-            sotto_job_offline(e, j);
-    e->iterating--;
-    sotto_jobs_sweep(e);
-}
-
-/* The hello must come from the relay that we know (or were invited to), and must name the TLS key
- * that we are talking to. */
-static void take_hello(struct sotto_engine *e, const struct sotto_answer *a)
-{
-    const struct sotto_relay_identity *r = &a->u.hello.relay;
-    const struct job *j = signing_job(e);
-    bool named = false;
-
-    if (e->registered && !sotto_equal(r->id, e->relay.id, 32)) {
-        e->security_stop = true;
-        sotto_engine_trouble(e, SOTTO_ERR_NEW_IDENTITY,
-                             "another relay answers under this address (its relay id differs). "
-                             "Ask its operator; nothing was sent to it");
-        return;
-    }
-    if (!e->registered && j != NULL && j->has_relay_id &&
-        !sotto_equal(r->id, j->invite.relay_id, 32)) {
-        sotto_engine_trouble(e, SOTTO_ERR_NEW_IDENTITY,
-                             "another relay answers than the one that the invite names. Ask for "
-                             "a new invite");
-        return;
-    }
-    for (size_t i = 0; i < r->pin_count; i++)
-        named = named || sotto_equal(r->pins[i], e->tls.pin, 32);
-    if (!named) {
-        e->security_stop = e->registered;
-        sotto_engine_trouble(e, SOTTO_ERR_PIN,
-                             "the relay does not vouch for the TLS key it shows: somebody may be "
-                             "in between");
-        return;
-    }
-    e->hello = *r;
-    snprintf(e->relay_version, sizeof e->relay_version, "%s", a->u.hello.version);
-    e->phase = LINK_OPEN;
-    if (e->registered)
-        sotto_sign_in(e);
-    else
-        sotto_account_open(e);
-}
-
-/* --- signing in --- */
-
-/* Settings: "lease.now" is the one that Begin was sent under; "lease.tried" those of attempts
- * since, newest last. A lease that the relay names and that is in neither, or one that began on the
- * relay without our note of it, was written by a later state of this profile: we are an older copy.
- */
-static enum sotto_err lease_make(struct sotto_engine *e, uint8_t ret[SOTTO_LEASE])
-{
-    SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
-    uint8_t lease[SOTTO_LEASE];
-    enum sotto_err err;
-
-    if ((err = sotto_random(e->env, lease, sizeof lease)) != SOTTO_OK)
-        return err;
-    err = sotto_setting_get(e->p, "lease.tried", &tried);
-    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
-        return err;
-    if (tried.n >= SOTTO_LEASES * SOTTO_LEASE)
-        sotto_buf_consume(&tried, SOTTO_LEASE);
-    if ((err = sotto_buf_add(&tried, lease, sizeof lease)) != SOTTO_OK ||
-        (err = sotto_setting_put(e->p, "lease.tried", tried.p, tried.n)) != SOTTO_OK)
-        return err;
-    memcpy(ret, lease, sizeof lease);
-    return SOTTO_OK;
-}
-
-static bool lease_is_older_copy(struct sotto_engine *e, const struct sotto_answer *a)
-{
-    SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
-    const uint8_t *previous = a->u.signed_in.previous_lease;
-    uint8_t now[SOTTO_LEASE];
-    uint64_t committed;
-
-    /* A copy taken while connected may know the lease; not what was acknowledged after it. */
-    if (sotto_setting_get_u64(e->p, "inbox.committed", &committed) == SOTTO_OK &&
-        a->u.signed_in.acked > committed)
-        return true;
-    if (!a->u.signed_in.has_previous)
-        return false;
-    if (sotto_setting_read(e->p, "lease.now", now, sizeof now) == SOTTO_OK &&
-        sotto_equal(now, previous, sizeof now))
-        return false;
-    if (sotto_setting_get(e->p, "lease.tried", &tried) == SOTTO_OK)
-        for (size_t i = 0; i + SOTTO_LEASE <= tried.n; i += SOTTO_LEASE)
-            if (sotto_equal(tried.p + i, previous, SOTTO_LEASE))
-                return a->u.signed_in.previous_begun;
-    return true;
-}
-
-/* When two pings in a row come back and nothing was delivered meanwhile, the mailbox was empty. One
- * is not enough: the relay takes an acknowledgement and answers a ping in the same turn, and sends
- * what the acknowledgement made room for after it. */
-static void drained(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
-{
-    e->draining = false;
-    if (a == NULL)
-        return;
-    e->quiet_pings =
-        (uint64_t)p->item != e->delivered || e->in_first != NULL ? 0 : e->quiet_pings + 1;
-    if (e->quiet_pings < 2) {
-        sotto_ask_drained(e);
-        return;
-    }
-    e->queue_drained = true;
-    sotto_receive_feed(e);
-}
-
-void sotto_ask_drained(struct sotto_engine *e)
-{
-    struct sotto_request ping = {.type = SOTTO_REQ_PING};
-    struct pending *p;
-
-    /* What waits for a list is looked at when that came. */
-    if (e->draining || e->queue_drained || e->in_first != NULL || e->phase != LINK_ONLINE)
-        return;
-    if ((p = sotto_ask(e, &ping, drained, NULL)) == NULL)
-        return;
-    p->item = (int64_t)e->delivered;
-    e->draining = true;
-}
-
-static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
-{
-    (void)p;
-    if (a == NULL)
-        return;
-    if (a->type != SOTTO_ANS_DONE) {
-        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay refused to begin");
-        return;
-    }
-    e->phase = LINK_ONLINE;
-    e->why_result = SOTTO_RESULT_OK;
-    e->why_text[0] = '\0';
-    e->why_pin[0] = '\0';
-    tell_connection(e, 0);
-    e->quiet_pings = 0;
-    sotto_ask_drained(e);
-    sotto_account_online(e);
-    sotto_tokens_flush(e);
-    sotto_receipts_flush(e); /* those that the last connection or process did not get to */
-    sotto_outbox_pump(e);
-    e->iterating++;
-    for (struct job *j = e->jobs; j != NULL; j = j->next)
-        if (!j->dead && j->op == SOTTO_OP_RECEIVE)
-            sotto_receive_start(e, j);
-        else if (!j->dead && j->phase == 0 && j->needs_online) {
-            switch (j->op) {
-            case SOTTO_OP_DEVICES:
-                sotto_devices_list(e, j);
-                break;
-            case SOTTO_OP_APPROVE:
-                sotto_devices_approve(e, j);
-                break;
-            case SOTTO_OP_REVOKE:
-                sotto_devices_revoke(e, j);
-                break;
-            case SOTTO_OP_ACCOUNT_DELETE:
-                sotto_devices_delete_account(e, j);
-                break;
-            case SOTTO_OP_SEND:
-                sotto_outbox_send(e, j);
-                break;
-            case SOTTO_OP_SAFETY:
-                sotto_contacts_safety(e, j);
-                break;
-            case SOTTO_OP_CONFIRM:
-                sotto_contacts_confirm(e, j);
-                break;
-            case SOTTO_OP_ACCEPT:
-                sotto_contacts_accept(e, j);
-                break;
-            case SOTTO_OP_STATUS:
-                sotto_view_status(e, j);
-                break;
-            default:
-                break;
-            }
-        }
-    e->iterating--;
-    sotto_jobs_sweep(e);
-}
-
-/* Notes the lease, the hello's pins and (when it is another) that the relay was restored. */
-static enum sotto_err note_signed_in(struct sotto_engine *e, const uint8_t lease[SOTTO_LEASE])
-{
-    enum sotto_err err;
-
-    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
-        return err;
-    if ((err = sotto_setting_put(e->p, "lease.now", lease, SOTTO_LEASE)) == SOTTO_OK &&
-        (err = sotto_setting_drop(e->p, "lease.tried")) == SOTTO_OK)
-        err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32);
-    if (!sotto_equal(e->hello.incarnation, e->relay.incarnation, SOTTO_INCARNATION))
-        e->relay_restored = true;
-    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
-        return err;
-    e->relay.pin_count = e->hello.pin_count;
-    memcpy(e->relay.pins, e->hello.pins, sizeof e->relay.pins);
-    return SOTTO_OK;
-}
-
-static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a)
-{
-    char text[300];
-
-    if (a->u.error.code == SOTTO_RELAY_REVOKED || a->u.error.code == SOTTO_RELAY_NAME_GONE) {
-        e->revoked = true;
-        (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
-        snprintf(text, sizeof text,
-                 a->u.error.code == SOTTO_RELAY_REVOKED
-                     ? "this device was removed from the account. Its messages stay readable here"
-                     : "the account was deleted. Its messages stay readable here");
-        sotto_engine_trouble(e, SOTTO_ERR_DENIED, text);
-        return;
-    }
-    /* A restored relay may not know this device yet: the owner of the account key tells it. */
-    snprintf(text, sizeof text, "the relay refused to sign this device in: %s",
-             a->u.error.text[0] != '\0' ? a->u.error.text : "no reason given");
-    sotto_engine_trouble(e,
-                         a->u.error.code == SOTTO_RELAY_TOO_MANY ||
-                                 a->u.error.code == SOTTO_RELAY_UNAVAILABLE
-                             ? SOTTO_ERR_CLOSED
-                             : SOTTO_ERR_DENIED,
-                         text);
-}
-
-static void signed_in(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
-{
-    struct sotto_request begin = {.type = SOTTO_REQ_BEGIN};
-    uint8_t lease[SOTTO_LEASE];
-    SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
-    enum sotto_err err;
-    bool older;
-
-    (void)p;
-    if (a == NULL)
-        return;
-    if (a->type == SOTTO_ANS_ERROR) {
-        sign_in_refused(e, a);
-        return;
-    }
-    if (a->type != SOTTO_ANS_SIGNED_IN) {
-        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
-        return;
-    }
-    older = lease_is_older_copy(e, a);
-    if ((err = sotto_setting_get(e->p, "lease.tried", &tried)) == SOTTO_OK &&
-        tried.n >= SOTTO_LEASE)
-        memcpy(lease, tried.p + tried.n - SOTTO_LEASE, SOTTO_LEASE);
-    else
-        err = err != SOTTO_OK ? err : SOTTO_ERR_MALFORMED;
-    /* The heal comes before the note: a crash between the two heals once more. */
-    if (err == SOTTO_OK && older)
-        err = sotto_account_rolled_back(e, a->u.signed_in.acked);
-    if (err == SOTTO_OK)
-        err = note_signed_in(e, lease);
-    if (err == SOTTO_OK)
-        err = sotto_setting_get_u64(e->p, "inbox.committed", &begin.u.begin.committed);
-    if (err != SOTTO_OK) {
-        sotto_engine_trouble(e, err, "the profile cannot be written");
-        return;
-    }
-    e->one_time_left = a->u.signed_in.one_time_left;
-    e->relay_list_version = a->u.signed_in.list_version;
-    sotto_ask(e, &begin, begun, NULL);
-}
-
-void sotto_sign_in(struct sotto_engine *e)
-{
-    struct sotto_request r = {.type = SOTTO_REQ_SIGN_IN};
-    enum sotto_err err;
-
-    if (e->phase != LINK_OPEN || !e->registered)
-        return;
-    memcpy(r.u.sign_in.name, e->us.name, sizeof e->us.name);
-    r.u.sign_in.device = e->device;
-    if ((err = lease_make(e, r.u.sign_in.lease)) != SOTTO_OK ||
-        (err = sotto_proof_sign(&e->keys.sign, e->tls.exporter, e->hello.id, e->us.name, e->device,
-                                r.u.sign_in.lease, r.u.sign_in.proof)) != SOTTO_OK) {
-        sotto_engine_trouble(e, err, "the profile cannot be written");
-        return;
-    }
-    e->phase = LINK_SIGNING;
-    sotto_ask(e, &r, signed_in, NULL);
-}
-
 /* --- frames --- */
 
 static void take_answer(struct sotto_engine *e, const struct sotto_answer *a)
@@ -628,28 +184,6 @@ static void take_answer(struct sotto_engine *e, const struct sotto_answer *a)
     *at = p->next;
     p->done(e, p, a);
     free(p);
-}
-
-static void take_closing(struct sotto_engine *e, const struct sotto_answer *a)
-{
-    /* To whom it has not let in a relay cannot say that. */
-    if (a->u.closing.reason == SOTTO_CLOSING_REVOKED && e->phase >= LINK_SIGNING) {
-        e->revoked = true;
-        (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
-        sotto_engine_trouble(e, SOTTO_ERR_DENIED,
-                             "this device was removed from the account. Its messages stay "
-                             "readable here");
-        return;
-    }
-    e->replaced = a->u.closing.reason == SOTTO_CLOSING_REPLACED;
-    if (e->replaced)
-        sotto_engine_trouble(e, SOTTO_ERR_CLOSED,
-                             "this device signed in on another connection. If a copy of this "
-                             "profile is in use somewhere, end one of the two");
-    else
-        sotto_engine_trouble(e, SOTTO_ERR_CLOSED,
-                             a->u.closing.text[0] != '\0' ? a->u.closing.text
-                                                          : "the relay closed the connection");
 }
 
 static void take_push(struct sotto_engine *e, const struct sotto_answer *a)
@@ -677,7 +211,7 @@ static void take_push(struct sotto_engine *e, const struct sotto_answer *a)
         sotto_account_keys_low(e, a->u.prekeys_kept.one_time_left);
         break;
     case SOTTO_ANS_CLOSING:
-        take_closing(e, a);
+        sotto_link_closing(e, a);
         break;
     default:
         sotto_log_peer("push of a kind that is never pushed");
@@ -702,9 +236,9 @@ void sotto_engine_frame(struct sotto_engine *e, const uint8_t *body, size_t len)
     e->iterating++;
     if (e->phase == LINK_HELLO) {
         if (a->type == SOTTO_ANS_HELLO && a->id == 0)
-            take_hello(e, a);
+            sotto_link_hello(e, a);
         else if (a->type == SOTTO_ANS_CLOSING)
-            take_closing(e, a);
+            sotto_link_closing(e, a);
         else
             sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay did not say hello");
     } else if (a->id == 0) {
@@ -731,30 +265,6 @@ void sotto_engine_goodbye(struct sotto_engine *e)
 
 /* --- time --- */
 
-static void ponged(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
-{
-    (void)e;
-    (void)p;
-    (void)a;
-}
-
-/* When the silence has lasted too long. An answer may be late behind a full mailbox on a slow line,
- * so anything that is heard counts, but not for ever. */
-static uint64_t link_deadline(const struct sotto_engine *e)
-{
-    uint64_t silent = e->heard_mono + SOTTO_ANSWER_MS, asked, stalled;
-
-    if (e->phase == LINK_HELLO)
-        return silent;
-    if (e->pending == NULL)
-        return e->heard_mono + SOTTO_PING_MS;
-    asked = e->pending->sent_mono + SOTTO_ANSWER_MS;
-    stalled = e->pending->sent_mono + SOTTO_STALL_MS;
-    if (asked > silent)
-        silent = asked;
-    return silent < stalled ? silent : stalled;
-}
-
 uint64_t sotto_engine_deadline(const struct sotto_engine *e)
 {
     uint64_t at = e->next_housekeeping_mono, o = sotto_outbox_deadline(e);
@@ -767,7 +277,7 @@ uint64_t sotto_engine_deadline(const struct sotto_engine *e)
     if (e->phase == LINK_ONLINE && e->receipts_mono != 0 && e->receipts_mono < at)
         at = e->receipts_mono;
     if (e->phase >= LINK_HELLO) {
-        uint64_t quiet = link_deadline(e);
+        uint64_t quiet = sotto_link_deadline(e);
 
         if (quiet < at)
             at = quiet;
@@ -775,25 +285,11 @@ uint64_t sotto_engine_deadline(const struct sotto_engine *e)
     return at;
 }
 
-static void tick_link(struct sotto_engine *e, uint64_t now)
-{
-    struct sotto_request ping = {.type = SOTTO_REQ_PING};
-
-    if (e->phase < LINK_HELLO || now < link_deadline(e))
-        return;
-    if (e->phase == LINK_HELLO)
-        sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay did not say hello");
-    else if (e->pending != NULL)
-        sotto_engine_trouble(e, SOTTO_ERR_TIMEOUT, "the relay does not answer any more");
-    else
-        sotto_ask(e, &ping, ponged, NULL);
-}
-
 void sotto_engine_tick(struct sotto_engine *e)
 {
     uint64_t now = sotto_mono_ms(e->env);
 
-    tick_link(e, now);
+    sotto_link_tick(e, now);
     e->iterating++;
     for (struct job *j = e->jobs; j != NULL; j = j->next) {
         if (j->dead || j->deadline_mono == 0 || now < j->deadline_mono)

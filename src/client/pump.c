@@ -94,9 +94,14 @@ static bool among(uint64_t device, const uint64_t *list, size_t count)
     return false;
 }
 
+bool sotto_outgoing_held(const struct outgoing *o, uint64_t device)
+{
+    return among(device, o->held, o->held_count);
+}
+
 /* The send calls whose message has not reached this account's mailboxes end with the same words. */
-static void tell_senders(struct sotto_engine *e, const char *name, enum sotto_result result,
-                         const char *text)
+void sotto_outbox_tell(struct sotto_engine *e, const char *name, enum sotto_result result,
+                       const char *text)
 {
     e->iterating++;
     for (struct job *j = e->jobs; j != NULL; j = j->next)
@@ -106,169 +111,15 @@ static void tell_senders(struct sotto_engine *e, const char *name, enum sotto_re
     e->iterating--;
 }
 
-static void later(struct sotto_engine *e, struct outgoing *o, uint64_t ms)
+void sotto_outgoing_later(struct sotto_engine *e, struct outgoing *o, uint64_t ms)
 {
     o->retry_mono = sotto_mono_ms(e->env) + ms;
 }
 
-/* A relay whose answers change nothing is not asked the same thing without end. */
-static void moved(struct sotto_engine *e, struct outgoing *o, bool any)
-{
-    o->stuck = any ? 0 : o->stuck + 1;
-    if (o->stuck > 2)
-        later(e, o, 5000);
-}
-
-static void store_trouble(struct sotto_engine *e, enum sotto_err err)
+void sotto_store_trouble(struct sotto_engine *e, enum sotto_err err)
 {
     if (err != SOTTO_OK)
         sotto_engine_trouble(e, err, "the profile cannot be written");
-}
-
-/* --- an item in memory --- */
-
-struct work {
-    bool found;
-    struct sotto_item item;
-    struct sotto_buf content;
-    size_t count;
-    struct work_parcel {
-        uint64_t device;
-        enum sotto_parcel_progress progress;
-        struct sotto_buf envelope;
-    } parcels[SOTTO_DEVICES_MAX * 2];
-};
-
-static void work_free(struct work *w)
-{
-    sotto_buf_free(&w->content);
-    for (size_t i = 0; i < w->count; i++)
-        sotto_buf_free(&w->parcels[i].envelope);
-    memset(w, 0, sizeof *w);
-}
-
-static enum sotto_err take_item(void *ctx, const struct sotto_item *item)
-{
-    struct work *w = ctx;
-
-    w->found = true;
-    w->item = *item;
-    w->content = SOTTO_BUF(SOTTO_CONTENT_MAX);
-    return sotto_buf_add(&w->content, item->content.p, item->content.n);
-}
-
-static enum sotto_err take_parcel(void *ctx, const struct sotto_parcel_record *r)
-{
-    struct work *w = ctx;
-    struct work_parcel *p = &w->parcels[w->count];
-
-    if (w->count == SOTTO_DEVICES_MAX * 2)
-        return SOTTO_ERR_TOO_LARGE;
-    p->device = r->device;
-    p->progress = r->progress;
-    p->envelope = SOTTO_BUF(SOTTO_ENVELOPE_MAX);
-    w->count++;
-    return r->progress == SOTTO_PARCEL_IS_PENDING
-               ? sotto_buf_add(&p->envelope, r->envelope.p, r->envelope.n)
-               : SOTTO_OK;
-}
-
-static enum sotto_err load_parcels(struct sotto_engine *e, struct work *w)
-{
-    for (size_t i = 0; i < w->count; i++)
-        sotto_buf_free(&w->parcels[i].envelope);
-    w->count = 0;
-    return sotto_parcel_each(e->p, w->item.id, take_parcel, w);
-}
-
-/* Devices that are listed no more take nothing, and their parcels would add up with each list. */
-static enum sotto_err drop_unlisted(struct sotto_engine *e, struct work *w,
-                                    const struct sotto_list *list)
-{
-    bool any = false;
-    enum sotto_err err;
-
-    for (size_t i = 0; i < w->count; i++)
-        any = any || sotto_list_find(list, w->parcels[i].device) == NULL;
-    if (!any)
-        return SOTTO_OK;
-    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
-        return err;
-    for (size_t i = 0; err == SOTTO_OK && i < w->count; i++)
-        if (sotto_list_find(list, w->parcels[i].device) == NULL)
-            err = sotto_parcel_drop(e->p, w->item.id, w->parcels[i].device);
-    err = sotto_profile_end(e->p, err);
-    return err != SOTTO_OK ? err : load_parcels(e, w);
-}
-
-static struct work_parcel *parcel_of(struct work *w, uint64_t device)
-{
-    for (size_t i = 0; i < w->count; i++)
-        if (w->parcels[i].device == device)
-            return &w->parcels[i];
-    return NULL;
-}
-
-/* --- ends of an item --- */
-
-static enum sotto_err message_stored(struct sotto_engine *e, const struct work *w)
-{
-    bool changed = false;
-    enum sotto_err err;
-
-    if (w->item.kind != SOTTO_CONTENT_TEXT || strcmp(w->item.to, e->us.name) == 0)
-        return SOTTO_OK;
-    err = sotto_message_set_state(e->p, w->item.content_id, SOTTO_MESSAGE_STORED, "",
-                                  sotto_now_ms(e->env), &changed);
-    if (err == SOTTO_ERR_NOT_FOUND) /* deleted here meanwhile */
-        return SOTTO_OK;
-    return err == SOTTO_OK && changed ? sotto_changed_note(e, w->item.content_id) : err;
-}
-
-/* Looks at all parcels: is the item at an end, and is the message on the relay? */
-static enum sotto_err settle(struct sotto_engine *e, struct outgoing *o, struct work *w)
-{
-    size_t pending = 0, held = 0, stored = 0, delivered = 0;
-    enum sotto_err err = load_parcels(e, w);
-
-    if (err != SOTTO_OK)
-        return err;
-    for (size_t i = 0; i < w->count; i++) {
-        switch (w->parcels[i].progress) {
-        case SOTTO_PARCEL_IS_PENDING:
-            pending++;
-            held += among(w->parcels[i].device, o->held, o->held_count);
-            break;
-        case SOTTO_PARCEL_IS_STORED:
-            stored++;
-            break;
-        case SOTTO_PARCEL_IS_DELIVERED:
-        case SOTTO_PARCEL_IS_READ:
-            delivered++;
-            break;
-        default:
-            break;
-        }
-    }
-    if (stored + delivered > 0 && pending == held && (err = message_stored(e, w)) != SOTTO_OK)
-        return err;
-    if (pending > 0)
-        return SOTTO_OK;
-    if (stored + delivered == 0 && w->item.kind == SOTTO_CONTENT_TEXT &&
-        strcmp(w->item.to, e->us.name) != 0) {
-        /* The account may have been replaced by one whose list has the same number. */
-        if (o->gone_checked != w->item.id) {
-            o->gone_checked = w->item.id;
-            o->need_list = true;
-            return SOTTO_OK;
-        }
-        return sotto_outbox_fail(e, w->item.content_id, "no device of the recipient is left");
-    }
-    if (!w->item.keep || stored == 0)
-        return sotto_item_drop(e->p, w->item.id);
-    w->item.state = SOTTO_ITEM_STORED;
-    w->item.content.n = 0;
-    return sotto_item_update(e->p, &w->item);
 }
 
 /* --- lists and bundles --- */
@@ -283,7 +134,7 @@ static enum sotto_err fail_all(struct sotto_engine *e, struct outgoing *o, const
     while (err == SOTTO_OK) {
         struct work w = {0};
 
-        err = sotto_item_open(e->p, o->name, 0, 1, take_item, &w);
+        err = sotto_item_open(e->p, o->name, 0, 1, sotto_work_take, &w);
         if (err == SOTTO_OK && w.found && w.item.kind == SOTTO_CONTENT_TEXT)
             err = sotto_outbox_fail(e, w.item.content_id, reason);
         if (err == SOTTO_OK && w.found && forget && w.item.kind == SOTTO_CONTENT_TEXT &&
@@ -291,7 +142,7 @@ static enum sotto_err fail_all(struct sotto_engine *e, struct outgoing *o, const
             err = SOTTO_OK; /* the person was faster */
         if (err == SOTTO_OK)
             err = w.found ? sotto_item_drop(e->p, w.item.id) : SOTTO_ERR_NOT_FOUND;
-        work_free(&w);
+        sotto_work_free(&w);
     }
     return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
 }
@@ -305,11 +156,11 @@ static void missing_account(struct sotto_engine *e, struct outgoing *o)
     snprintf(text, sizeof text,
              "the relay does not know the account %s any more; the message is kept and tried again",
              o->name);
-    tell_senders(e, o->name, SOTTO_RESULT_UNKNOWN, text);
-    later(e, o, 60000);
+    sotto_outbox_tell(e, o->name, SOTTO_RESULT_UNKNOWN, text);
+    sotto_outgoing_later(e, o, 60000);
 }
 
-static void unknown_account(struct sotto_engine *e, struct outgoing *o, bool deleted)
+void sotto_outbox_unknown(struct sotto_engine *e, struct outgoing *o, bool deleted)
 {
     struct sotto_contact_record c;
     char text[128];
@@ -329,12 +180,10 @@ static void unknown_account(struct sotto_engine *e, struct outgoing *o, bool del
         }
         err = sotto_profile_end(e->p, err);
     }
-    store_trouble(e, err);
-    tell_senders(e, o->name, SOTTO_RESULT_UNKNOWN, text);
+    sotto_store_trouble(e, err);
+    sotto_outbox_tell(e, o->name, SOTTO_RESULT_UNKNOWN, text);
     sotto_changed_flush(e);
 }
-
-static void pump_one(struct sotto_engine *e, struct outgoing *o);
 
 static void list_came(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
@@ -345,15 +194,15 @@ static void list_came(struct sotto_engine *e, struct pending *p, const struct so
         return;
     o->in_flight = 0;
     if (a->type != SOTTO_ANS_LISTS || a->u.lists.count != 1) {
-        later(e, o, 5000);
+        sotto_outgoing_later(e, o, 5000);
         return;
     }
     o->need_list = false;
     if (a->u.lists.since[0].unknown || a->u.lists.since[0].gone)
-        unknown_account(e, o, a->u.lists.since[0].gone);
+        sotto_outbox_unknown(e, o, a->u.lists.since[0].gone);
     else if (sotto_contact_get(e->p, o->name, &c) != SOTTO_OK || !c.has_list)
-        later(e, o, 5000); /* what came was not valid */
-    pump_one(e, o);
+        sotto_outgoing_later(e, o, 5000); /* what came was not valid */
+    sotto_outgoing_pump(e, o);
 }
 
 static void ask_list(struct sotto_engine *e, struct outgoing *o)
@@ -367,8 +216,8 @@ static void bundle_refused(struct sotto_engine *e, struct outgoing *o, const str
     if (a->type == SOTTO_ANS_ERROR && (a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE ||
                                        a->u.error.code == SOTTO_RELAY_UNKNOWN_ACCOUNT))
         o->need_list = true; /* devices changed meanwhile, or it has no keys there yet */
-    later(e, o,
-          a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 10000);
+    sotto_outgoing_later(
+        e, o, a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 10000);
 }
 
 /* Says something about the bundle, not about us. */
@@ -400,7 +249,7 @@ static void bundle_useless(struct sotto_engine *e, struct outgoing *o, uint64_t 
     if (o->bad_count < SOTTO_DEVICES_MAX)
         o->bad[o->bad_count++] = device;
     o->expired_count += err == SOTTO_ERR_EXPIRED;
-    pump_one(e, o);
+    sotto_outgoing_pump(e, o);
 }
 
 static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list *list,
@@ -409,7 +258,7 @@ static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list
 {
     SOTTO_AUTO_BUF content = SOTTO_BUF(SOTTO_CONTENT_MAX);
     struct work w = {0};
-    enum sotto_err err = sotto_item_get(e->p, item, take_item, &w);
+    enum sotto_err err = sotto_item_get(e->p, item, sotto_work_take, &w);
 
     if (err == SOTTO_OK && w.found && w.item.kind == SOTTO_CONTENT_RETRY &&
         w.item.state == SOTTO_ITEM_WAITING &&
@@ -421,7 +270,7 @@ static enum sotto_err seal_retry(struct sotto_engine *e, const struct sotto_list
         w.item.content.n = 0;
         err = sotto_item_update(e->p, &w.item);
     }
-    work_free(&w);
+    sotto_work_free(&w);
     return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
 }
 
@@ -436,7 +285,7 @@ static enum sotto_err seal_retries(struct sotto_engine *e, const struct sotto_li
 
     while (err == SOTTO_OK && w.found) {
         w.found = false;
-        err = sotto_item_open(e->p, list->account.name, after, 1, take_item, &w);
+        err = sotto_item_open(e->p, list->account.name, after, 1, sotto_work_take, &w);
         after = w.item.id;
         sotto_buf_free(&w.content);
         if (err == SOTTO_OK && w.found && w.item.device == d->id)
@@ -462,7 +311,7 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
     }
     if (sotto_list_of(e, o->name, &list) != SOTTO_OK ||
         (d = sotto_list_find(list, p->device)) == NULL) {
-        pump_one(e, o);
+        sotto_outgoing_pump(e, o);
         return;
     }
     /* A retry request waits for it: the device may have lost its one-time keys with what it asks
@@ -478,9 +327,9 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         err = sotto_profile_end(e->p, err);
     }
     sotto_session_free(s);
-    store_trouble(e, err);
+    sotto_store_trouble(e, err);
     if (err == SOTTO_OK)
-        pump_one(e, o);
+        sotto_outgoing_pump(e, o);
 }
 
 /* retry: the item that is to be sealed on the session, or 0. */
@@ -532,7 +381,7 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
     enum sotto_err err = SOTTO_OK;
 
     for (size_t i = 0; err == SOTTO_OK && i < count; i++) {
-        if (parcel_of(w, to[i]->id) != NULL)
+        if (sotto_work_parcel(w, to[i]->id) != NULL)
             continue;
         err = own_session ? SOTTO_ERR_NOT_FOUND
                           : sotto_seal_session(e, list->account.name, to[i]->id, &sessions[i]);
@@ -559,224 +408,6 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
     return err;
 }
 
-/* --- submitting --- */
-
-static void tell_full(struct sotto_engine *e, const struct outgoing *o)
-{
-    char text[128];
-
-    snprintf(text, sizeof text, "the mailbox of %s is full; the message is kept and tried again",
-             o->name);
-    tell_senders(e, o->name, SOTTO_RESULT_FULL, text);
-}
-
-static void mailbox_full(struct sotto_engine *e, struct outgoing *o, const struct work *w)
-{
-    for (size_t i = 0; i < w->count; i++)
-        if (w->parcels[i].progress != SOTTO_PARCEL_IS_PENDING &&
-            w->parcels[i].progress != SOTTO_PARCEL_IS_GONE)
-            return; /* it did reach a device */
-    tell_full(e, o);
-}
-
-/* NOT_FOUND: nothing has changed by it. */
-static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, int64_t item,
-                                    uint64_t device, enum sotto_parcel_state state)
-{
-    switch (state) {
-    case SOTTO_PARCEL_STORED:
-        /* It may be another envelope that waits now: all go once more, and the relay knows those
-         * that it has. */
-        if (o->resealed)
-            return SOTTO_ERR_NOT_FOUND;
-        return sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
-    case SOTTO_PARCEL_GONE:
-        return sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
-    case SOTTO_PARCEL_LANE_CLOSED: /* an earlier refusal closed it: at once again, on a new one */
-        e->lane++;
-        return SOTTO_ERR_NOT_FOUND;
-    default: /* full, or our share of it: the device waits */
-        e->lane++;
-        o->full_mono = sotto_mono_ms(e->env) + SOTTO_FULL_RETRY_MS;
-        if (o->held_count == SOTTO_DEVICES_MAX || among(device, o->held, o->held_count))
-            return SOTTO_ERR_NOT_FOUND;
-        o->held[o->held_count++] = device;
-        return SOTTO_OK;
-    }
-}
-
-static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o, int64_t item,
-                                     const struct sotto_answer *a)
-{
-    struct work w = {0};
-    bool any = false;
-    enum sotto_err err;
-
-    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
-        return err;
-    for (size_t i = 0; err == SOTTO_OK && i < a->u.submitted.count; i++) {
-        err = parcel_result(e, o, item, a->u.submitted.results[i].device,
-                            a->u.submitted.results[i].state);
-        any = any || err == SOTTO_OK;
-        if (err == SOTTO_ERR_NOT_FOUND)
-            err = SOTTO_OK;
-    }
-    moved(e, o, any);
-    if (err == SOTTO_OK && (err = sotto_item_get(e->p, item, take_item, &w)) == SOTTO_OK && w.found)
-        err = settle(e, o, &w);
-    if (err == SOTTO_ERR_NOT_FOUND)
-        err = SOTTO_OK;
-    err = sotto_profile_end(e->p, err);
-    if (err == SOTTO_OK && o->held_count > 0)
-        mailbox_full(e, o, &w);
-    work_free(&w);
-    return err;
-}
-
-static uint32_t known_version(struct sotto_engine *e, const struct outgoing *o)
-{
-    const struct sotto_list *list;
-
-    return sotto_list_of(e, o->name, &list) == SOTTO_OK ? list->version : 0;
-}
-
-static void take_newer_lists(struct sotto_engine *e, struct outgoing *o,
-                             const struct sotto_answer *a)
-{
-    uint32_t before = known_version(e, o);
-    enum sotto_err err = SOTTO_OK;
-
-    if (strcmp(o->name, e->us.name) == 0) {
-        for (size_t i = 0; i < a->u.error.list_count; i++)
-            sotto_account_list_changed(e, a->u.error.lists[i]);
-    } else {
-        err = sotto_lists_take(e, o->name, a->u.error.lists, a->u.error.list_count);
-    }
-    if (err == SOTTO_ERR_FORK || err == SOTTO_ERR_NEW_IDENTITY)
-        return; /* nothing is sent until the person has judged */
-    if (known_version(e, o) != before)
-        return;
-    o->need_list = true;
-    later(e, o, 5000);
-}
-
-static void slow_down(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
-{
-    uint32_t pause = a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 5000;
-    char text[400];
-
-    later(e, o, pause);
-    if (pause <= 30000)
-        return;
-    snprintf(text, sizeof text, "the message is kept and sent later; the relay says: %s",
-             a->u.error.text);
-    tell_senders(e, o->name, SOTTO_RESULT_FAILED, text);
-}
-
-static void submit_refused(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
-{
-    e->lane++; /* the relay closed this one, so that nothing overtakes what it refused */
-    switch (a->u.error.code) {
-    case SOTTO_RELAY_LIST_CHANGED:
-        take_newer_lists(e, o, a);
-        break;
-    case SOTTO_RELAY_UNKNOWN_ACCOUNT:
-    case SOTTO_RELAY_NAME_GONE:
-        unknown_account(e, o, a->u.error.code == SOTTO_RELAY_NAME_GONE);
-        break;
-    case SOTTO_RELAY_TOO_MANY:
-        slow_down(e, o, a);
-        break;
-    case SOTTO_RELAY_UNAVAILABLE:
-        tell_senders(e, o->name, SOTTO_RESULT_UNREACHABLE,
-                     "the relay cannot store messages at present; the message is kept and tried "
-                     "again");
-        later(e, o, 10000);
-        break;
-    default:
-        sotto_log_local("the relay refused a message: %s", a->u.error.text);
-        tell_senders(e, o->name, SOTTO_RESULT_FAILED,
-                     "the relay refused the message; it is kept and tried again");
-        later(e, o, 30000);
-    }
-}
-
-static void submitted(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
-{
-    struct outgoing *o = sotto_outgoing(e, p->name);
-
-    if (o == NULL || a == NULL)
-        return;
-    o->in_flight = 0;
-    if (a->type == SOTTO_ANS_SUBMITTED)
-        store_trouble(e, submit_results(e, o, p->item, a));
-    else if (a->type == SOTTO_ANS_ERROR)
-        submit_refused(e, o, a);
-    else
-        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
-    sotto_changed_flush(e);
-    pump_one(e, o);
-}
-
-/* Sends the parcels that may go; one request, in as many frames as it takes. false: none may. */
-static bool submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
-                   const struct sotto_list *list)
-{
-    enum { PART = 100 * 1024 };
-    struct sotto_contact_record c;
-    struct sotto_request *r = calloc(1, sizeof *r);
-    struct pending *p;
-    size_t part = 0, left = 0;
-
-    if (r == NULL)
-        return false;
-    r->type = SOTTO_REQ_SUBMIT;
-    memcpy(r->u.submit.to, o->name, sizeof o->name);
-    r->u.submit.list_version = list->version;
-    if (strcmp(o->name, e->us.name) != 0 && sotto_contact_get(e->p, o->name, &c) == SOTTO_OK &&
-        c.has_their_token) {
-        r->u.submit.has_token = true;
-        memcpy(r->u.submit.token, c.their_token, SOTTO_TOKEN);
-    }
-    for (size_t i = 0; i < w->count; i++)
-        left += w->parcels[i].progress == SOTTO_PARCEL_IS_PENDING &&
-                !among(w->parcels[i].device, o->held, o->held_count);
-    if (left == 0) {
-        free(r);
-        return false;
-    }
-    r->id = e->next_id + 1 != 0 ? e->next_id + 1 : 1; /* the number that sotto_ask() gives next */
-    for (size_t i = 0; i < w->count; i++) {
-        struct work_parcel *wp = &w->parcels[i];
-
-        if (wp->progress != SOTTO_PARCEL_IS_PENDING || among(wp->device, o->held, o->held_count))
-            continue;
-        if (r->u.submit.count == SOTTO_DEVICES_MAX ||
-            (part + wp->envelope.n > PART && r->u.submit.count > 0)) {
-            r->u.submit.more = true;
-            if (sotto_request_encode(r, &e->out) != SOTTO_OK)
-                sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
-            r->u.submit.count = 0;
-            part = 0;
-        }
-        r->u.submit.parcels[r->u.submit.count++] = (struct sotto_parcel){
-            .device = wp->device,
-            .envelope = {wp->envelope.p, wp->envelope.n},
-            .lane = e->lane,
-        };
-        part += wp->envelope.n;
-    }
-    r->u.submit.more = false;
-    o->in_flight = 1;
-    o->resealed = false;
-    if ((p = sotto_ask(e, r, submitted, NULL)) != NULL) {
-        memcpy(p->name, o->name, sizeof p->name);
-        p->item = w->item.id;
-    }
-    free(r);
-    return true;
-}
-
 /* --- the step --- */
 
 /* May anything be sent to this account at all? */
@@ -792,7 +423,7 @@ static bool may_send(struct sotto_engine *e, struct outgoing *o)
     if (c.state == SOTTO_CONTACT_BLOCKED)
         return false;
     if (c.gone) {
-        unknown_account(e, o, true);
+        sotto_outbox_unknown(e, o, true);
         return false;
     }
     if (c.new_identity || c.forked) {
@@ -802,7 +433,7 @@ static bool may_send(struct sotto_engine *e, struct outgoing *o)
                           : "kept: %s has a new identity. Ask over another way whether that is "
                             "right, then: sotto verify %s --accept",
                  o->name, o->name);
-        tell_senders(e, o->name, SOTTO_RESULT_SECURITY, text);
+        sotto_outbox_tell(e, o->name, SOTTO_RESULT_SECURITY, text);
         return false;
     }
     if (!c.has_list || o->need_list) {
@@ -822,7 +453,8 @@ static bool no_target(struct sotto_engine *e, struct outgoing *o, const struct w
         w->item.kind != SOTTO_CONTENT_RETRY)
         return true; /* its keys may be good again after a while; the others do not wait for it */
     if (w->item.device != 0 || o->bad_count == 0) {
-        store_trouble(e, sotto_item_drop(e->p, w->item.id)); /* for a device that is no more */
+        sotto_store_trouble(e,
+                            sotto_item_drop(e->p, w->item.id)); /* for a device that is no more */
         return true;
     }
     if (o->expired_count == o->bad_count)
@@ -835,10 +467,10 @@ static bool no_target(struct sotto_engine *e, struct outgoing *o, const struct w
                  "kept: the keys that the relay gives out for the devices of %s are not valid. "
                  "Ask the relay's operator",
                  o->name);
-    tell_senders(e, o->name,
-                 o->expired_count == o->bad_count ? SOTTO_RESULT_FAILED : SOTTO_RESULT_SECURITY,
-                 text);
-    later(e, o, 60000);
+    sotto_outbox_tell(
+        e, o->name, o->expired_count == o->bad_count ? SOTTO_RESULT_FAILED : SOTTO_RESULT_SECURITY,
+        text);
+    sotto_outgoing_later(e, o, 60000);
     return false;
 }
 
@@ -852,7 +484,7 @@ static bool needs_seal(struct work *w, const struct sotto_list *list,
     if (w->item.list_version != list->version)
         return true;
     for (size_t i = 0; i < count; i++) /* another account's list may have the same version */
-        if (parcel_of(w, to[i]->id) == NULL)
+        if (sotto_work_parcel(w, to[i]->id) == NULL)
             return true;
     return false;
 }
@@ -866,10 +498,10 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
     size_t count;
     enum sotto_err err;
 
-    if ((err = load_parcels(e, w)) != SOTTO_OK ||
+    if ((err = sotto_work_load(e, w)) != SOTTO_OK ||
         (err = sotto_list_of(e, o->name, &list)) != SOTTO_OK ||
-        (err = drop_unlisted(e, w, list)) != SOTTO_OK) {
-        store_trouble(e, err);
+        (err = sotto_work_drop_unlisted(e, w, list)) != SOTTO_OK) {
+        sotto_store_trouble(e, err);
         return false;
     }
     count = targets(e, o, w, list, to);
@@ -882,22 +514,22 @@ static bool pump_item(struct sotto_engine *e, struct outgoing *o, struct work *w
             return false;
         }
         if (err == SOTTO_OK)
-            err = load_parcels(e, w);
+            err = sotto_work_load(e, w);
         if (err != SOTTO_OK) {
             sotto_engine_trouble(e, err, "a message could not be encrypted or kept");
             return false;
         }
     }
-    if (submit(e, o, w, list))
+    if (sotto_submit(e, o, w, list))
         return false;
     if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        err = settle(e, o, w);
+        err = sotto_work_settle(e, o, w);
         err = sotto_profile_end(e->p, err);
     }
-    store_trouble(e, err);
+    sotto_store_trouble(e, err);
     sotto_changed_flush(e);
     if (o->held_count > 0)
-        mailbox_full(e, o, w);
+        sotto_submit_full(e, o, w);
     return err == SOTTO_OK;
 }
 
@@ -909,7 +541,7 @@ static bool all_held(struct sotto_engine *e, const struct outgoing *o)
     if (o->held_count == 0 || sotto_list_of(e, o->name, &list) != SOTTO_OK)
         return false;
     for (size_t i = 0; i < list->count; i++)
-        if (list->devices[i].id != e->device && !among(list->devices[i].id, o->held, o->held_count))
+        if (list->devices[i].id != e->device && !sotto_outgoing_held(o, list->devices[i].id))
             return false;
     return true;
 }
@@ -921,34 +553,35 @@ static enum sotto_err note_any(void *ctx, const struct sotto_item *item)
     return SOTTO_OK;
 }
 
-static void pump_one(struct sotto_engine *e, struct outgoing *o)
+void sotto_outgoing_pump(struct sotto_engine *e, struct outgoing *o)
 {
     int64_t after = 0;
     bool go = true, any = false;
 
     if (e->phase != LINK_ONLINE || o->in_flight > 0 || o->retry_mono != 0)
         return;
-    store_trouble(e, sotto_item_open(e->p, o->name, 0, 1, note_any, &any));
+    sotto_store_trouble(e, sotto_item_open(e->p, o->name, 0, 1, note_any, &any));
     if (!any || !may_send(e, o))
         return;
     if (all_held(e, o)) {
-        tell_full(e, o);
+        sotto_submit_tell_full(e, o);
         return;
     }
     while (go) {
         struct work *w = calloc(1, sizeof *w);
-        enum sotto_err err =
-            w == NULL ? SOTTO_ERR_NOMEM : sotto_item_open(e->p, o->name, after, 1, take_item, w);
+        enum sotto_err err = w == NULL
+                                 ? SOTTO_ERR_NOMEM
+                                 : sotto_item_open(e->p, o->name, after, 1, sotto_work_take, w);
 
         go = err == SOTTO_OK && w->found;
         if (go) {
             after = w->item.id;
             go = pump_item(e, o, w) && e->phase == LINK_ONLINE && o->in_flight == 0;
         } else if (err != SOTTO_OK) {
-            store_trouble(e, err);
+            sotto_store_trouble(e, err);
         }
         if (w != NULL)
-            work_free(w);
+            sotto_work_free(w);
         free(w);
     }
 }
@@ -966,8 +599,8 @@ void sotto_outbox_pump(struct sotto_engine *e)
         return;
     e->pumping = true;
     err = sotto_item_accounts(e->p, note_account, e);
-    store_trouble(e, err);
+    sotto_store_trouble(e, err);
     for (struct outgoing *o = e->outgoing; err == SOTTO_OK && o != NULL; o = o->next)
-        pump_one(e, o);
+        sotto_outgoing_pump(e, o);
     e->pumping = false;
 }

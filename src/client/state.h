@@ -112,6 +112,19 @@ struct outgoing {
     uint32_t asked;
 };
 
+/* An item of the outbox in memory. */
+struct work {
+    bool found;
+    struct sotto_item item;
+    struct sotto_buf content;
+    size_t count;
+    struct work_parcel {
+        uint64_t device;
+        enum sotto_parcel_progress progress;
+        struct sotto_buf envelope;
+    } parcels[SOTTO_DEVICES_MAX * 2];
+};
+
 struct cached_list {
     bool used;
     uint64_t stamp;
@@ -201,14 +214,22 @@ struct pending *sotto_ask(struct sotto_engine *e, struct sotto_request *r, pendi
 void sotto_tell(struct sotto_engine *e, struct sotto_request *r);
 /* The store failed, or the relay broke the protocol: hang up with this cause. */
 void sotto_engine_trouble(struct sotto_engine *e, enum sotto_err why, const char *text);
+/* What the relay's error means for a person. */
+enum sotto_result sotto_relay_result(enum sotto_relay_error code);
+
+/* --- link.c: the connection's life --- */
 /* Signs in when the connection is open and there is an account. */
 void sotto_sign_in(struct sotto_engine *e);
 /* Finds out whether the mailbox is empty, once per connection. */
 void sotto_ask_drained(struct sotto_engine *e);
 void sotto_connection_row(const struct sotto_engine *e, uint32_t retry_ms,
                           struct sotto_connection *ret);
-/* What the relay's error means for a person. */
-enum sotto_result sotto_relay_result(enum sotto_relay_error code);
+/* The first frame of a connection. */
+void sotto_link_hello(struct sotto_engine *e, const struct sotto_answer *a);
+void sotto_link_closing(struct sotto_engine *e, const struct sotto_answer *a);
+/* When the silence has lasted too long, and what is done then. */
+uint64_t sotto_link_deadline(const struct sotto_engine *e);
+void sotto_link_tick(struct sotto_engine *e, uint64_t now);
 
 /* --- job.c --- */
 struct job *sotto_job_new(struct sotto_engine *e, const struct sotto_call *call);
@@ -325,7 +346,43 @@ void sotto_outbox_offline(struct sotto_engine *e);
 void sotto_outbox_tick(struct sotto_engine *e);
 uint64_t sotto_outbox_deadline(const struct sotto_engine *e);
 void sotto_outbox_unstall(struct sotto_engine *e, const char *name);
+/* The send calls whose message has not reached this account's mailboxes end with the same words. */
+void sotto_outbox_tell(struct sotto_engine *e, const char *name, enum sotto_result result,
+                       const char *text);
+/* The relay does not know the account, or knows that it was deleted. */
+void sotto_outbox_unknown(struct sotto_engine *e, struct outgoing *o, bool deleted);
+/* Made when there is none; NULL: no memory. */
 struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name);
+/* Nothing goes to this account for so long. */
+void sotto_outgoing_later(struct sotto_engine *e, struct outgoing *o, uint64_t ms);
+/* Does the device wait because its mailbox is full? */
+bool sotto_outgoing_held(const struct outgoing *o, uint64_t device);
+/* sotto_outbox_pump() for one account. */
+void sotto_outgoing_pump(struct sotto_engine *e, struct outgoing *o);
+/* Hangs up, unless OK. */
+void sotto_store_trouble(struct sotto_engine *e, enum sotto_err err);
+
+/* --- work.c --- */
+/* For sotto_item_*(); ctx: a struct work, zeroed. */
+enum sotto_err sotto_work_take(void *ctx, const struct sotto_item *item);
+void sotto_work_free(struct work *w);
+/* Its parcels, as they are now. */
+enum sotto_err sotto_work_load(struct sotto_engine *e, struct work *w);
+enum sotto_err sotto_work_drop_unlisted(struct sotto_engine *e, struct work *w,
+                                        const struct sotto_list *list);
+/* NULL: none for this device. */
+struct work_parcel *sotto_work_parcel(struct work *w, uint64_t device);
+/* Looks at all parcels: is the item at an end, and is the message on the relay? Part of the
+ * caller's transaction. */
+enum sotto_err sotto_work_settle(struct sotto_engine *e, struct outgoing *o, struct work *w);
+
+/* --- submit.c --- */
+/* Sends the parcels that may go; one request, in as many frames as it takes. false: none may. */
+bool sotto_submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
+                  const struct sotto_list *list);
+/* Tells the senders that a mailbox is full; the first one: unless the item reached a device. */
+void sotto_submit_full(struct sotto_engine *e, struct outgoing *o, const struct work *w);
+void sotto_submit_tell_full(struct sotto_engine *e, const struct outgoing *o);
 
 /* --- seal.c --- */
 /* The session to send on, or NOT_FOUND: a bundle is needed. Free with sotto_session_free(). */
