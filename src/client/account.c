@@ -12,6 +12,7 @@
  *   account.name account.key account.seed(holder of the account key only) account.registered
  *   device.sign device.dh device.sealing device.generation relay.host relay.port relay.id
  * relay.pins relay.incarnation prekey.signed(public bytes) prekey.signed.ms sealing.ms
+ * welcome.device(added by a list that is on its way)
  */
 
 static enum sotto_err read_pair(struct sotto_engine *e, const char *key, struct sotto_dh_pair *ret)
@@ -137,6 +138,20 @@ enum sotto_err sotto_entry_make(struct sotto_engine *e, uint8_t ret[SOTTO_ENTRY_
     return sotto_entry_sign(&e->keys.sign, &e->us, &d, ret);
 }
 
+/* Whoever was added gets to know our contacts, also when the relay's answer to the list that added
+ * him was lost. */
+static enum sotto_err welcome_added(struct sotto_engine *e, const struct sotto_list *list)
+{
+    uint64_t added;
+    enum sotto_err err = sotto_setting_get_u64(e->p, "welcome.device", &added);
+
+    if (err != SOTTO_OK || added == 0 || sotto_list_find(list, added) == NULL)
+        return err;
+    if ((err = sotto_devices_welcome(e, added)) != SOTTO_OK)
+        return err;
+    return sotto_setting_drop(e->p, "welcome.device");
+}
+
 enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sotto_list *list,
                                         struct sotto_bytes data)
 {
@@ -162,6 +177,8 @@ enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sot
     for (size_t i = 0; err == SOTTO_OK && i < e->own_list.count; i++)
         if (sotto_list_find(list, e->own_list.devices[i].id) == NULL)
             err = sotto_sessions_clear(e->p, e->us.name, e->own_list.devices[i].id);
+    if (err == SOTTO_OK)
+        err = welcome_added(e, list);
     if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
         return err;
     e->own_list = *list;
@@ -173,7 +190,6 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
 {
     struct publish *pub = e->publish;
     struct sotto_list next;
-    uint64_t added;
     enum sotto_err err;
 
     e->publish = NULL;
@@ -184,7 +200,6 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
         return;
     }
     if (a->type == SOTTO_ANS_DONE) {
-        added = pub->added;
         err = sotto_account_adopt_list(e, &pub->list, (struct sotto_bytes){pub->bytes, pub->len});
         e->relay_list_version = pub->list.version;
         free(pub);
@@ -193,8 +208,6 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
             sotto_engine_trouble(e, err, "the profile cannot be written");
             return;
         }
-        if (added != 0)
-            sotto_devices_welcome(e, added);
         sotto_job_done(e, p->job, SOTTO_RESULT_OK, "the device list is now version %u",
                        e->own_list.version);
         sotto_outbox_pump(e);
@@ -217,14 +230,16 @@ enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *
     struct publish *pub;
     enum sotto_err err;
 
-    if (e->publish != NULL)
+    /* The number follows a list that we have seen: on a relay's word alone the last one there is
+     * would be used up, and no device could ever be revoked again. */
+    if (e->publish != NULL || e->relay_list_version > e->own_list.version)
         return SOTTO_ERR_CONFLICT;
+    if (added != 0 && (err = sotto_setting_put_u64(e->p, "welcome.device", added)) != SOTTO_OK)
+        return err;
     if ((pub = calloc(1, sizeof *pub)) == NULL)
         return SOTTO_ERR_NOMEM;
     list->account = e->us;
-    list->version = (e->own_list.version > e->relay_list_version ? e->own_list.version
-                                                                 : e->relay_list_version) +
-                    1;
+    list->version = e->own_list.version + 1;
     memcpy(list->prev_hash, e->own_list.hash, 32);
     list->time_ms = sotto_now_ms(e->env);
     if ((err = sotto_list_sign(&e->account_key, list, pub->bytes, &pub->len)) != SOTTO_OK) {
@@ -232,7 +247,6 @@ enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *
         return err;
     }
     pub->list = *list;
-    pub->added = added;
     e->publish = pub;
     r.u.put_list.list = (struct sotto_bytes){pub->bytes, pub->len};
     sotto_ask(e, &r, published, j);

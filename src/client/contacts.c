@@ -247,8 +247,7 @@ void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *don
 
     r.u.get_lists.count = 1;
     snprintf(r.u.get_lists.known[0].name, sizeof r.u.get_lists.known[0].name, "%s", name);
-    /* The known one is asked for again: another one of the same version shows that somebody lies.
-     */
+    /* The known one is asked for again: another of the same version shows that somebody lies. */
     if (sotto_contact_get(e->p, name, &c) == SOTTO_OK && c.has_list && c.list_version > 0)
         r.u.get_lists.known[0].version = c.list_version - 1;
     if ((p = sotto_ask(e, &r, lists_came, j)) == NULL)
@@ -413,7 +412,7 @@ enum sotto_err sotto_contact_sync(struct sotto_engine *e, const struct sotto_con
 {
     struct sotto_content s = {.kind = SOTTO_CONTENT_CONTACT_SYNC};
 
-    if (e->own_list.count < 2 || c->state == 0)
+    if ((only_device == 0 && e->own_list.count < 2) || c->state == 0)
         return SOTTO_OK;
     memcpy(s.u.contact_sync.name, c->name, sizeof c->name);
     s.u.contact_sync.state = (enum sotto_contact_state)c->state;

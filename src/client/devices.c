@@ -53,7 +53,10 @@ static void links_listed(struct sotto_engine *e, struct pending *p, const struct
         row.since_ms = a->u.links.pending[i].asked_at_ms;
         sotto_emit(e, j->ref, SOTTO_EVENT_DEVICE, &row);
     }
-    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
+    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s",
+                   a == NULL                    ? e->why_text
+                   : a->type == SOTTO_ANS_ERROR ? "the relay does not say which devices wait"
+                                                : "");
 }
 
 void sotto_devices_list(struct sotto_engine *e, struct job *j)
@@ -91,6 +94,15 @@ static bool same_code(const char *a, size_t a_len, const char *b)
     return i == a_len;
 }
 
+static void not_published(struct sotto_engine *e, struct job *j, enum sotto_err err)
+{
+    if (err == SOTTO_ERR_CONFLICT)
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the list is being changed already: try again");
+    else
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the new list could not be made: %s",
+                       sotto_err_text(err));
+}
+
 static void approve_one(struct sotto_engine *e, struct job *j, uint64_t device,
                         struct sotto_bytes entry)
 {
@@ -111,7 +123,7 @@ static void approve_one(struct sotto_engine *e, struct job *j, uint64_t device,
     err = sotto_account_publish(e, list, device, j);
     free(list);
     if (err != SOTTO_OK)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the list is being changed already: try again");
+        not_published(e, j, err);
 }
 
 static void links_for_approval(struct sotto_engine *e, struct pending *p,
@@ -129,6 +141,11 @@ static void links_for_approval(struct sotto_engine *e, struct pending *p,
             approve_one(e, j, d.id, a->u.links.pending[i].entry);
             return;
         }
+    if (a->type == SOTTO_ANS_ERROR) {
+        sotto_job_done(e, j, sotto_relay_result(a->u.error.code),
+                       "the relay does not say which devices wait: %s", a->u.error.text);
+        return;
+    }
     sotto_job_done(e, j, SOTTO_RESULT_USAGE,
                    "no device waits with this code. Compare it with the other screen; a request "
                    "lives for ten minutes");
@@ -202,7 +219,7 @@ void sotto_devices_revoke(struct sotto_engine *e, struct job *j)
     err = sotto_account_publish(e, list, 0, j);
     free(list);
     if (err != SOTTO_OK)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the list is being changed already: try again");
+        not_published(e, j, err);
 }
 
 /* --- pending requests: told on the screen of the device that may approve --- */
@@ -214,21 +231,28 @@ static void links_told(struct sotto_engine *e, struct pending *p, const struct s
     struct sotto_link row = {.code = code, .device = id};
 
     (void)p;
-    if (a == NULL || a->type != SOTTO_ANS_LINKS)
+    e->links_asked = false;
+    if (a == NULL)
         return;
-    for (size_t i = 0; i < a->u.links.count; i++)
+    for (size_t i = 0; a->type == SOTTO_ANS_LINKS && i < a->u.links.count; i++)
         if (pending_code(e, a->u.links.pending[i].entry, &d, code)) {
             snprintf(id, sizeof id, "%016llx", (unsigned long long)d.id);
             sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_LINK, &row);
         }
+    if (e->links_again)
+        sotto_devices_link_pending(e);
 }
 
 void sotto_devices_link_pending(struct sotto_engine *e)
 {
     struct sotto_request r = {.type = SOTTO_REQ_GET_LINKS};
 
-    if (e->phase == LINK_ONLINE)
-        sotto_ask(e, &r, links_told, NULL);
+    if (e->phase != LINK_ONLINE)
+        return;
+    /* A relay may say it as often as it likes; it gets one question at a time. */
+    e->links_again = e->links_asked;
+    if (!e->links_asked)
+        e->links_asked = sotto_ask(e, &r, links_told, NULL) != NULL;
 }
 
 struct names {
@@ -255,7 +279,7 @@ static enum sotto_err add_name(void *ctx, const struct sotto_contact_record *c)
     return SOTTO_OK;
 }
 
-void sotto_devices_welcome(struct sotto_engine *e, uint64_t device)
+enum sotto_err sotto_devices_welcome(struct sotto_engine *e, uint64_t device)
 {
     struct names names = {0};
     struct sotto_contact_record c;
@@ -265,8 +289,7 @@ void sotto_devices_welcome(struct sotto_engine *e, uint64_t device)
         if ((err = sotto_contact_load(e, names.name[i], &c)) == SOTTO_OK)
             err = sotto_contact_sync(e, &c, device);
     free(names.name);
-    if (err != SOTTO_OK)
-        sotto_engine_trouble(e, err, "the profile cannot be written");
+    return err;
 }
 
 /* --- the end --- */

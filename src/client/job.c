@@ -24,6 +24,20 @@ struct job *sotto_job_new(struct sotto_engine *e, const struct sotto_call *call)
     return j;
 }
 
+static bool is_signing(const struct job *j)
+{
+    return !j->dead && (j->op == SOTTO_OP_REGISTER || j->op == SOTTO_OP_LOGIN);
+}
+
+struct job *sotto_job_signing(const struct sotto_engine *e)
+{
+    struct job *j = e->jobs;
+
+    while (j != NULL && !is_signing(j))
+        j = j->next;
+    return j;
+}
+
 static void job_free(struct job *j)
 {
     while (j->out != NULL) {
@@ -99,6 +113,7 @@ void sotto_job_offline(struct sotto_engine *e, struct job *j)
 void sotto_jobs_sweep(struct sotto_engine *e)
 {
     struct job **at = &e->jobs;
+    bool signing = false;
 
     if (e->iterating > 0)
         return;
@@ -109,12 +124,17 @@ void sotto_jobs_sweep(struct sotto_engine *e)
             at = &j->next;
             continue;
         }
+        signing = signing || j->op == SOTTO_OP_REGISTER || j->op == SOTTO_OP_LOGIN;
         for (struct pending *p = e->pending; p != NULL; p = p->next)
             if (p->job == j)
                 p->job = NULL;
         *at = j->next;
         job_free(j);
     }
+    /* Without an account a connection is that of one sign-up: the next one may name another relay.
+     */
+    if (signing && !e->registered && sotto_job_signing(e) == NULL)
+        sotto_engine_trouble(e, SOTTO_ERR_CLOSED, "the sign-up has ended");
 }
 
 void sotto_jobs_free(struct sotto_engine *e)
@@ -247,6 +267,11 @@ static bool allowed(struct sotto_engine *e, struct job *j)
                        "this profile holds the account %s already. For another one use "
                        "--profile DIR",
                        e->us.name);
+        return false;
+    }
+    if (signing && sotto_job_signing(e) != j) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED,
+                       "a sign-up is under way in this profile already: let it end first");
         return false;
     }
     if (!signing && !e->registered && j->op != SOTTO_OP_STATUS) {

@@ -39,18 +39,9 @@ static void tell_connection(struct sotto_engine *e, uint32_t retry_ms)
 
 /* --- where to --- */
 
-/* A sign-up or login that waits names its own relay. */
-static const struct job *signing_job(const struct sotto_engine *e)
-{
-    for (const struct job *j = e->jobs; j != NULL; j = j->next)
-        if (!j->dead && (j->op == SOTTO_OP_REGISTER || j->op == SOTTO_OP_LOGIN))
-            return j;
-    return NULL;
-}
-
 bool sotto_engine_target(const struct sotto_engine *e, struct sotto_engine_target *ret)
 {
-    const struct job *j = signing_job(e);
+    const struct job *j = sotto_job_signing(e);
 
     if (!e->registered && j != NULL) {
         *ret = j->target;
@@ -170,7 +161,7 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
 void sotto_link_hello(struct sotto_engine *e, const struct sotto_answer *a)
 {
     const struct sotto_relay_identity *r = &a->u.hello.relay;
-    const struct job *j = signing_job(e);
+    const struct job *j = sotto_job_signing(e);
     bool named = false;
 
     if (e->registered && !sotto_equal(r->id, e->relay.id, 32)) {
@@ -371,10 +362,13 @@ static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a
     char text[300];
 
     if (a->u.error.code == SOTTO_RELAY_REVOKED || a->u.error.code == SOTTO_RELAY_NAME_GONE) {
-        e->revoked = true;
-        (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
+        bool deleted = a->u.error.code == SOTTO_RELAY_NAME_GONE;
+
+        e->revoked = e->revoked || !deleted;
+        e->deleted = e->deleted || deleted;
+        (void)sotto_setting_put_u64(e->p, deleted ? "account.deleted" : "account.revoked", 1);
         snprintf(text, sizeof text,
-                 a->u.error.code == SOTTO_RELAY_REVOKED
+                 !deleted
                      ? "this device was removed from the account. Its messages stay readable here"
                      : "the account was deleted. Its messages stay readable here");
         sotto_engine_trouble(e, SOTTO_ERR_DENIED, text);

@@ -137,7 +137,6 @@ struct publish {
     struct sotto_list list;
     uint8_t bytes[SOTTO_LIST_MAX];
     size_t len;
-    uint64_t added; /* a device that was linked by it, or 0 */
 };
 
 struct sotto_engine {
@@ -178,6 +177,7 @@ struct sotto_engine {
     struct pending *pending;
     uint64_t heard_mono;
     uint32_t one_time_left;
+    bool links_asked, links_again;
     bool uploading, signed_due, replace_keys, tokens_busy, relay_restored, entry_told;
     uint32_t relay_list_version;
     struct publish *publish;
@@ -233,6 +233,8 @@ void sotto_link_tick(struct sotto_engine *e, uint64_t now);
 
 /* --- job.c --- */
 struct job *sotto_job_new(struct sotto_engine *e, const struct sotto_call *call);
+/* The sign-up or login that is under way, which names its own relay; there is one at most. NULL. */
+struct job *sotto_job_signing(const struct sotto_engine *e);
 void sotto_job_done(struct sotto_engine *e, struct job *j, enum sotto_result result,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* "Could not reach the relay" with the cause, or the sign-in's failure; ends the job. */
@@ -264,7 +266,8 @@ void sotto_account_tick(struct sotto_engine *e);
 /* acked: the last number of which the relay knows that it was acknowledged. */
 enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked);
 /* Signs list (its version, prev_hash and time are set here) and sends it; the job (may be NULL)
- * ends with the relay's answer. CONFLICT: another one is on its way. */
+ * ends with the relay's answer. added: a device that is new in it, or 0. CONFLICT: another one is
+ * on its way, from us or from the relay. */
 enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *list,
                                      uint64_t added, struct job *j);
 /* A linked device of ours has a newer entry. */
@@ -278,8 +281,8 @@ void sotto_devices_approve(struct sotto_engine *e, struct job *j);
 void sotto_devices_revoke(struct sotto_engine *e, struct job *j);
 void sotto_devices_delete_account(struct sotto_engine *e, struct job *j);
 void sotto_devices_link_pending(struct sotto_engine *e);
-/* A device was added: it gets to know our contacts. */
-void sotto_devices_welcome(struct sotto_engine *e, uint64_t device);
+/* A device was added: it gets to know our contacts. Part of the caller's transaction. */
+enum sotto_err sotto_devices_welcome(struct sotto_engine *e, uint64_t device);
 
 /* --- contacts.c --- */
 /* Row of a contact, zeroed with the name when there is none. */
