@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "commands.h"
+#include "passphrase.h"
 #include "signals.h"
 
 enum {
@@ -535,6 +536,7 @@ enum sotto_result sotto_chat(struct sotto_cli *cli, const char *peer)
         if (result != SOTTO_RESULT_OK)
             return result;
     }
+    sotto_passphrase_forget(cli); /* a chat stays open for days */
     c.view = (struct sotto_view){.out = &c.out};
     c.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && sotto_chat_tty_begin(&c);
     c.view.in_chat = c.tty;

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "commands.h"
+#include "passphrase.h"
 #include "view.h"
 
 enum { TEXT_MAX = 32 * 1024, FIND_AMONG = 50 };
@@ -295,6 +296,7 @@ enum sotto_result sotto_cmd_receive(struct sotto_cli *cli, const struct sotto_ar
     result = sotto_cli_open(cli, false);
     if (result != SOTTO_RESULT_OK)
         return result;
+    sotto_passphrase_forget(cli); /* it may follow for days */
     deadline = r.follow ? UINT64_MAX : ms > 0 ? sotto_cli_mono() + ms : 0;
     r.request = sotto_receive(cli->client, NULL);
     receive_until(&r, deadline);
