@@ -96,6 +96,16 @@ static bool make_dirs(const char *dir)
     return made;
 }
 
+/* Whoever may write to the folder can put a lock and a socket of his own there, and is then told
+ * the passphrase by whoever attaches. */
+static bool is_own_folder(const char *dir)
+{
+    struct stat st;
+
+    return stat(dir, &st) == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+           (geteuid() == 0 || st.st_uid == geteuid());
+}
+
 /* -1: another process holds it (errno EWOULDBLOCK), or it cannot be had at all. The kernel lets go
  * of it when we end, however that happens. */
 static int take_lock(const char *dir)
@@ -229,6 +239,9 @@ static enum sotto_result start_engine(struct sotto_client *c, bool create, char 
     if ((err = sotto_control_listen(c->loop, c->dir, &control_ops, c, &c->control)) != SOTTO_OK)
         return say(why, room, SOTTO_RESULT_FAILED,
                    "the control socket cannot be made in the profile's folder");
+    /* Only somebody attached needs it again, to take our place. */
+    sotto_secret_free(c->passphrase);
+    c->passphrase = NULL;
     return SOTTO_RESULT_OK;
 }
 
@@ -405,6 +418,10 @@ enum sotto_result sotto_client_open(const struct sotto_options *options, struct 
         return vault_trouble(SOTTO_ERR_NOT_FOUND, why, room);
     if (options->create && !make_dirs(options->profile))
         return say(why, room, SOTTO_RESULT_PROFILE, strerror(errno));
+    if (!is_own_folder(options->profile))
+        return say(why, room, SOTTO_RESULT_PROFILE,
+                   "the profile's folder is not yours alone to change: chmod go-w it, or name one of "
+                   "your own with --profile");
     if ((c = calloc(1, sizeof *c)) == NULL)
         return say(why, room, SOTTO_RESULT_FAILED, "out of memory");
     c->lock_fd = -1;
