@@ -94,7 +94,7 @@ static bool among(uint64_t device, const uint64_t *list, size_t count)
     return false;
 }
 
-bool sotto_outgoing_held(const struct outgoing *o, uint64_t device)
+bool sotto_outgoing_waits_for_room(const struct outgoing *o, uint64_t device)
 {
     return among(device, o->held, o->held_count);
 }
@@ -541,7 +541,8 @@ static bool all_held(struct sotto_engine *e, const struct outgoing *o)
     if (o->held_count == 0 || sotto_list_of(e, o->name, &list) != SOTTO_OK)
         return false;
     for (size_t i = 0; i < list->count; i++)
-        if (list->devices[i].id != e->device && !sotto_outgoing_held(o, list->devices[i].id))
+        if (list->devices[i].id != e->device &&
+            !sotto_outgoing_waits_for_room(o, list->devices[i].id))
             return false;
     return true;
 }

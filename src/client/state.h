@@ -359,7 +359,7 @@ struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name);
 /* Nothing goes to this account for so long. */
 void sotto_outgoing_later(struct sotto_engine *e, struct outgoing *o, uint64_t ms);
 /* Does the device wait because its mailbox is full? */
-bool sotto_outgoing_held(const struct outgoing *o, uint64_t device);
+bool sotto_outgoing_waits_for_room(const struct outgoing *o, uint64_t device);
 /* sotto_outbox_pump() for one account. */
 void sotto_outgoing_pump(struct sotto_engine *e, struct outgoing *o);
 /* Hangs up, unless OK. */

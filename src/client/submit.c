@@ -53,7 +53,7 @@ static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, 
     default: /* full, or our share of it: the device waits */
         e->lane++;
         o->full_mono = sotto_mono_ms(e->env) + SOTTO_FULL_RETRY_MS;
-        if (o->held_count == SOTTO_DEVICES_MAX || sotto_outgoing_held(o, device))
+        if (o->held_count == SOTTO_DEVICES_MAX || sotto_outgoing_waits_for_room(o, device))
             return SOTTO_ERR_NOT_FOUND;
         o->held[o->held_count++] = device;
         return SOTTO_OK;
@@ -197,7 +197,7 @@ bool sotto_submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
     }
     for (size_t i = 0; i < w->count; i++)
         left += w->parcels[i].progress == SOTTO_PARCEL_IS_PENDING &&
-                !sotto_outgoing_held(o, w->parcels[i].device);
+                !sotto_outgoing_waits_for_room(o, w->parcels[i].device);
     if (left == 0) {
         free(r);
         return false;
@@ -206,7 +206,7 @@ bool sotto_submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
     for (size_t i = 0; i < w->count; i++) {
         struct work_parcel *wp = &w->parcels[i];
 
-        if (wp->progress != SOTTO_PARCEL_IS_PENDING || sotto_outgoing_held(o, wp->device))
+        if (wp->progress != SOTTO_PARCEL_IS_PENDING || sotto_outgoing_waits_for_room(o, wp->device))
             continue;
         if (r->u.submit.count == SOTTO_DEVICES_MAX ||
             (part + wp->envelope.n > PART && r->u.submit.count > 0)) {

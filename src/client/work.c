@@ -103,7 +103,7 @@ enum sotto_err sotto_work_settle(struct sotto_engine *e, struct outgoing *o, str
         switch (w->parcels[i].progress) {
         case SOTTO_PARCEL_IS_PENDING:
             pending++;
-            held += sotto_outgoing_held(o, w->parcels[i].device);
+            held += sotto_outgoing_waits_for_room(o, w->parcels[i].device);
             break;
         case SOTTO_PARCEL_IS_STORED:
             stored++;
