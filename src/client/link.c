@@ -139,6 +139,15 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
                  "the relay shows another key: pinned %s, shown %s. If the operator confirms the "
                  "new one: sotto trust-relay %s",
                  old, e->why_pin, e->why_pin);
+    } else if (pin != NULL && e->why == SOTTO_ERR_PIN && sotto_engine_target(e, &target) &&
+               target.pin_count > 0) {
+        char want[SOTTO_PIN_TEXT];
+
+        sotto_pin_print(target.pins[0], want);
+        snprintf(e->why_text, sizeof e->why_text,
+                 "the relay shows another key than it should: expected %s, shown %s. Somebody may "
+                 "be in between; ask its operator for the right key or a new invite",
+                 want, e->why_pin);
     }
     /* Before what ends because of it: a sign-up needs the pin. */
     tell_connection(e, sotto_engine_target(e, &target) ? retry_ms : 0);

@@ -792,7 +792,8 @@ def check_altered_invites(lab):
     at = len(link) - 30
     cases = [
         ("slip", 2, "mistyped", link[:at] + ("A" if link[at] != "A" else "B") + link[at + 1:]),
-        ("pin", 7, relay.pin, link_of(address, relay_id, [other_byte(pins[0], 3)], code)),
+        ("pin", 7, f"shown {relay.pin}. Somebody may be in between",
+         link_of(address, relay_id, [other_byte(pins[0], 3)], code)),
         ("id", 7, "another relay answers than the one that the invite names",
          link_of(address, other_byte(relay_id, 3), pins, code)),
         ("code", 1, "does not know the invite", link_of(address, relay_id, pins, other_byte(code, 3))),
