@@ -371,6 +371,13 @@ static void finish_does_not_wait_for_ever(void **state)
     raw_join(&r);
 }
 
+static int reset_when_told(struct raw *r)
+{
+    while (sem_wait(&let_go) != 0)
+        continue;
+    return reset(r);
+}
+
 /* The peer resets while we write: an error, not a SIGPIPE. */
 static void no_sigpipe(void **state)
 {
@@ -379,10 +386,11 @@ static void no_sigpipe(void **state)
     struct raw r;
 
     net_listen(n);
-    raw_client(&r, n, SOTTO_ALPN, reset);
+    raw_client(&r, n, SOTTO_ALPN, reset_when_told);
     raw_start(&r);
     s = server_of(n, 0);
     sotto_conn_read(s->conn, false); /* so that writing finds it first */
+    sem_post(&let_go);
     raw_join(&r);
     for (int i = 0; s->downs == 0; i++) {
         side_send(s, 1000, 0);
