@@ -54,6 +54,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GROUPS = ["unit", "fuzz", "lint", "decoder", "e2e", "soak"]
 SCRIPT_TIMEOUT = 300
 SANITIZER_SLOWDOWN = 4
+LOG_KEPT = 1 << 20  # bytes of the log of a test that was ended because it wrote without end
 LARGEST_FILE = 1 << 30  # bytes; a test that runs away fills neither disk nor memory
 TAP = re.compile(r"^(not )?ok\b(?:\s+\d+)?\s*(?:-\s+)?(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)\s*(?:#\s*SKIP\s*(.*))?$", re.IGNORECASE)
@@ -259,6 +260,8 @@ def run(args, sanitizer, test):
         code, left, reports = 127, [], []
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+    if os.path.getsize(log) >= LARGEST_FILE:
+        os.truncate(log, LOG_KEPT)
     with open(log, "a") as output:
         output.writelines(reports)
     with open(log, errors="replace") as f:
