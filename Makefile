@@ -7,8 +7,9 @@ DESTDIR ?=
 VECTORS ?=
 FUZZ_SECONDS ?= 10
 SOAK_SECONDS ?= 600
+PEERS ?=
 
-export PREFIX DESTDIR
+export PREFIX DESTDIR PEERS
 
 all: programs
 
@@ -21,6 +22,7 @@ help:
 	@echo 'make fuzz-coverage          how much of each parser its corpus reaches'
 	@echo 'make soak [SOAK_SECONDS=600]  the long tests, and long fuzzing'
 	@echo 'make bench, make bench-NAME all benchmarks, or one (bench-e2ee)'
+	@echo 'make bench-relay [PEERS=DIR] the relay under load; beside other servers (bench/bench_relay.py)'
 	@echo 'make install [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make uninstall              leaves all data alone and says where it is'
 	@echo 'make clean                  remove what was built (not the pinned C sources in .deps)'

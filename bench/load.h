@@ -148,7 +148,8 @@ void load_flow_answered(struct load_conn *c, const struct load_answer *a);
 void load_flow_arrived(struct load_conn *c, const struct load_answer *a);
 bool load_bit(const uint8_t *map, uint64_t number);
 void load_flow_room(struct load_flow *f, uint64_t number);
-/* Stops sending and waits (five seconds at most) until all has arrived that was sent. */
+/* Stops sending and waits until all has arrived that was sent, or nothing has come for ten seconds.
+ */
 void load_settle(struct load *l);
 
 /* --- the workloads; each prints its line --- */

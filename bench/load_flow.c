@@ -9,7 +9,7 @@
 #include "load.h"
 
 #define ROOM_FIRST 4096
-#define SETTLE_NS  5000000000ull
+#define STILL_NS   10000000000ull
 #define STEP_NS    5000000ull
 
 bool load_bit(const uint8_t *map, uint64_t number)
@@ -181,11 +181,18 @@ void load_flow_arrived(struct load_conn *c, const struct load_answer *a)
 
 void load_settle(struct load *l)
 {
-    uint64_t until = load_now_ns() + SETTLE_NS;
+    uint64_t until = 0, progress = 0;
 
     l->pumping = false;
-    while ((l->total.delivered < l->total.sent || l->total.acked < l->total.sent) &&
-           load_now_ns() < until)
+    do {
+        uint64_t now = load_now_ns();
+
+        if (until == 0 || l->total.delivered + l->total.acked > progress)
+            until = now + STILL_NS;
+        if (now >= until)
+            break;
+        progress = l->total.delivered + l->total.acked;
         load_step(l, STEP_NS);
+    } while (l->total.delivered < l->total.sent || l->total.acked < l->total.sent);
     load_step(l, 4 * STEP_NS);
 }

@@ -8,7 +8,7 @@
 
 #include "load.h"
 
-#define SIGN_IN_SECONDS 20
+#define SIGN_IN_SECONDS 60
 #define STORE_NS        120000000000ull
 #define DRAIN_NS        180000000000ull
 #define STILL_NS        10000000000ull /* nothing has come for that long: the rest is lost */

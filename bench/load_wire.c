@@ -11,7 +11,7 @@
 #define MARK_BYTES       (4 + 4 + 8 + 8)
 #define ID_BYTES         5
 
-static void give_up(const char *what)
+__attribute__((noreturn)) static void give_up(const char *what)
 {
     fprintf(stderr, "relay_load: %s is not what the wire module makes of it\n", what);
     exit(1);
