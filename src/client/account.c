@@ -418,7 +418,7 @@ static enum sotto_err one_time_page(struct sotto_engine *e, size_t count, struct
     return sotto_profile_end(e->p, err);
 }
 
-static void keys_upload(struct sotto_engine *e);
+static bool keys_upload(struct sotto_engine *e);
 
 /* Registration is complete when others can write to us. */
 static void keys_settled(struct sotto_engine *e)
@@ -450,27 +450,42 @@ static void keys_kept(struct sotto_engine *e, struct pending *p, const struct so
     }
     (void)sotto_setting_drop(e->p, "heal.keys");
     e->one_time_left = a->u.prekeys_kept.one_time_left;
-    if (e->one_time_left < SOTTO_ONE_TIME_WANT)
-        keys_upload(e);
-    else
+    if (!keys_upload(e))
         keys_settled(e);
 }
 
-static void keys_upload(struct sotto_engine *e)
+/* How many one-time keys the relay lacks, by its own account: it gets a few in an hour. */
+static size_t keys_wanted(struct sotto_engine *e)
+{
+    uint64_t now = sotto_mono_ms(e->env);
+    size_t want = SOTTO_PAGE_PREKEYS;
+
+    if (e->keys_made == 0 || now >= e->keys_mono + 3600 * 1000) {
+        e->keys_mono = now;
+        e->keys_made = 0;
+    }
+    if (!e->replace_keys && e->one_time_left >= SOTTO_ONE_TIME_WANT)
+        want = 0;
+    else if (!e->replace_keys && SOTTO_ONE_TIME_WANT - e->one_time_left < want)
+        want = SOTTO_ONE_TIME_WANT - e->one_time_left;
+    if (want > SOTTO_ONE_TIME_HOUR - e->keys_made)
+        want = SOTTO_ONE_TIME_HOUR - e->keys_made;
+    return want;
+}
+
+/* false: there is nothing to upload. */
+static bool keys_upload(struct sotto_engine *e)
 {
     struct sotto_request *r;
     struct sotto_prekey *page = NULL, signed_key;
-    size_t count = SOTTO_PAGE_PREKEYS;
+    size_t count;
     enum sotto_err err = SOTTO_ERR_NOMEM;
 
     if (e->uploading || e->phase != LINK_ONLINE)
-        return;
-    if (!e->replace_keys && e->one_time_left >= SOTTO_ONE_TIME_WANT)
-        count = 0;
-    else if (!e->replace_keys && SOTTO_ONE_TIME_WANT - e->one_time_left < count)
-        count = SOTTO_ONE_TIME_WANT - e->one_time_left;
+        return true;
+    count = keys_wanted(e);
     if (count == 0 && !e->signed_due)
-        return;
+        return false;
     r = calloc(1, sizeof *r);
     page = calloc(SOTTO_PAGE_PREKEYS, sizeof *page);
     if (r == NULL || page == NULL)
@@ -488,19 +503,21 @@ static void keys_upload(struct sotto_engine *e)
         r->u.put_prekeys.one_time[i] = (struct sotto_bytes){page[i].bytes, SOTTO_PREKEY_BYTES};
     r->u.put_prekeys.count = count;
     e->uploading = true;
+    e->keys_made += (uint32_t)count;
     sotto_ask(e, r, keys_kept, NULL);
 out:
     free(page);
     free(r);
     if (err != SOTTO_OK)
         sotto_engine_trouble(e, err, "new pre-keys could not be made or kept");
+    return true;
 }
 
 void sotto_account_keys_low(struct sotto_engine *e, uint32_t left)
 {
     e->one_time_left = left;
     if (left < SOTTO_ONE_TIME_LOW)
-        keys_upload(e);
+        (void)keys_upload(e);
 }
 
 /* --- being online --- */
@@ -533,9 +550,8 @@ void sotto_account_online(struct sotto_engine *e)
     e->replace_keys = e->relay_restored || heal != 0;
     e->signed_due = e->replace_keys || made == 0 || sotto_now_ms(e->env) > made + SOTTO_SIGNED_MS;
     check_entry(e);
-    if (e->signed_due || e->replace_keys || e->one_time_left < SOTTO_ONE_TIME_LOW)
-        keys_upload(e);
-    else
+    if (!(e->signed_due || e->replace_keys || e->one_time_left < SOTTO_ONE_TIME_LOW) ||
+        !keys_upload(e))
         keys_settled(e);
     if (e->holds_account_key)
         sotto_devices_link_pending(e);
@@ -610,8 +626,7 @@ void sotto_account_tick(struct sotto_engine *e)
         return;
     check_entry(e);
     (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
-    if (now > made + SOTTO_SIGNED_MS) {
-        e->signed_due = true;
-        keys_upload(e);
-    }
+    e->signed_due = e->signed_due || now > made + SOTTO_SIGNED_MS;
+    if (e->signed_due || e->one_time_left < SOTTO_ONE_TIME_LOW)
+        (void)keys_upload(e);
 }

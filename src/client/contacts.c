@@ -157,7 +157,12 @@ static enum sotto_err take_one(struct sotto_engine *e, const char *name, struct 
         return err;
     switch (err = sotto_list_follows(known, list)) {
     case SOTTO_OK:
-        return list->version == known->version ? SOTTO_OK : put_list(e, &c, list, data);
+        if (list->version != known->version)
+            return put_list(e, &c, list, data);
+        if (!c.gone)
+            return SOTTO_OK;
+        c.gone = false; /* the relay's word for it was wrong */
+        return sotto_contact_put(e->p, &c);
     case SOTTO_ERR_EXPIRED: /* older: ours stays */
         return SOTTO_OK;
     case SOTTO_ERR_NEW_IDENTITY:
@@ -338,12 +343,20 @@ static enum sotto_err requeue_token(void *ctx, const struct sotto_contact_record
     return sotto_buf_add(queue, step, sizeof step);
 }
 
-/* A restored relay may have forgotten some of them. */
+/* A restored relay may have forgotten some of them. What it was to forget anyway goes before. */
 enum sotto_err sotto_tokens_requeue_all(struct sotto_engine *e)
 {
+    SOTTO_AUTO_BUF old = SOTTO_BUF(TOKEN_QUEUE_MAX);
     SOTTO_AUTO_BUF queue = SOTTO_BUF(TOKEN_QUEUE_MAX);
-    enum sotto_err err = sotto_contact_each(e->p, requeue_token, &queue);
+    enum sotto_err err = sotto_setting_get(e->p, "tokens.queue", &old);
 
+    if (err == SOTTO_ERR_NOT_FOUND)
+        err = SOTTO_OK;
+    for (size_t i = 0; err == SOTTO_OK && i + TOKEN_STEP <= old.n; i += TOKEN_STEP)
+        if (old.p[i] == 2)
+            err = sotto_buf_add(&queue, old.p + i, TOKEN_STEP);
+    if (err == SOTTO_OK)
+        err = sotto_contact_each(e->p, requeue_token, &queue);
     return err != SOTTO_OK ? err : sotto_setting_put(e->p, "tokens.queue", queue.p, queue.n);
 }
 
@@ -518,7 +531,7 @@ void sotto_contacts_accept(struct sotto_engine *e, struct job *j)
 
     if (is_self(e, j))
         return;
-    if (sotto_contact_get(e->p, j->name, &c) == SOTTO_OK && c.has_list) {
+    if (sotto_contact_get(e->p, j->name, &c) == SOTTO_OK && c.has_list && !c.gone) {
         accept_known(e, j, &c);
         return;
     }
@@ -779,13 +792,15 @@ static enum sotto_err take_identity(struct sotto_engine *e, struct sotto_contact
 void sotto_contacts_accept_identity(struct sotto_engine *e, struct job *j)
 {
     struct sotto_contact_record c;
+    bool was_new;
     enum sotto_err err;
 
     if (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || (!c.new_identity && !c.forked)) {
         sotto_job_done(e, j, SOTTO_RESULT_OK, "%s has no new identity: nothing to accept", j->name);
         return;
     }
-    if (c.new_identity) {
+    was_new = c.new_identity;
+    if (was_new) {
         err = take_identity(e, &c);
     } else { /* after a fork: start from what the relay shows next */
         c.forked = false;
@@ -800,7 +815,11 @@ void sotto_contacts_accept_identity(struct sotto_engine *e, struct job *j)
         return;
     }
     sotto_job_done(e, j, SOTTO_RESULT_OK,
-                   "the new identity of %s is accepted. Compare the safety number: sotto verify %s",
+                   was_new
+                       ? "the new identity of %s is accepted. Compare the safety number: sotto "
+                         "verify %s"
+                       : "the devices of %s are taken anew from the relay, under the same account "
+                         "key. Compare the safety number: sotto verify %s",
                    j->name, j->name);
     sotto_outbox_unstall(e, j->name);
     sotto_outbox_pump(e);

@@ -380,6 +380,11 @@ static enum sotto_err take_content(struct sotto_engine *e, struct arrival *ar,
     }
     if ((err = compare_lists(e, ar, c)) != SOTTO_OK)
         return err;
+    if (!ar->own && ar->contact.gone) { /* whatever the relay said: here he is */
+        ar->contact.gone = false;
+        if ((err = sotto_contact_put(e->p, &ar->contact)) != SOTTO_OK)
+            return err;
+    }
     if (!ar->own && c->has_token &&
         (!ar->contact.has_their_token ||
          !sotto_equal(ar->contact.their_token, c->delivery_token, SOTTO_TOKEN))) {

@@ -178,6 +178,55 @@ static void a_blocked_one_is_not_shown_and_not_told(void **state)
     assert_result(bob, phone_call(bob, SOTTO_OP_UNBLOCK, "alice", NULL), SOTTO_RESULT_USAGE);
 }
 
+/* What the relay forgot is told to it again; what it was to forget is not forgotten. */
+static void a_block_outlives_the_relays_restore(void **state)
+{
+    struct said m;
+    char text[32];
+
+    relay_save(&w, "friends");
+    phone_offline(bob);
+    assert_result(bob, phone_call(bob, SOTTO_OP_BLOCK, "alice", NULL), SOTTO_RESULT_OK);
+    relay_restore(&w, "friends", true);
+    phone_online(bob);
+    world_settle(&w);
+    phone_offline(bob);
+    for (unsigned i = 0; i < 9; i++) {
+        snprintf(text, sizeof text, "again %u", i);
+        m = phone_say(alice, "bob", text, SOTTO_WAIT_QUEUED);
+        world_run(&w);
+    }
+    assert_int_equal(phone_state(alice, &m), SOTTO_MESSAGE_QUEUED); /* the lane of strangers */
+}
+
+/* A relay's word that somebody was deleted does not outlive what he says himself. */
+static void somebody_who_writes_was_not_deleted(void **state)
+{
+    struct sotto_contact_record c = phone_contact(alice, "bob");
+    struct said m;
+    uint32_t request;
+
+    c.gone = true;
+    assert_int_equal(sotto_contact_put(alice->profile, &c), SOTTO_OK);
+    assert_result(alice, phone_say(alice, "bob", "there?", SOTTO_WAIT_STORED).request,
+                  SOTTO_RESULT_UNKNOWN);
+    (void)phone_say(bob, "alice", "I am here", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    m = phone_say(alice, "bob", "so you are", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_result(alice, m.request, SOTTO_RESULT_OK);
+    assert_int_equal(phone_printed(bob, "so you are"), 1);
+    /* Or ask the relay again. */
+    c = phone_contact(alice, "bob");
+    assert_false(c.gone);
+    c.gone = true;
+    assert_int_equal(sotto_contact_put(alice->profile, &c), SOTTO_OK);
+    request = phone_call(alice, SOTTO_OP_ACCEPT, "bob", NULL);
+    world_settle(&w);
+    assert_result(alice, request, SOTTO_RESULT_OK);
+    assert_false(phone_contact(alice, "bob").gone);
+}
+
 static void an_unknown_account_is_said_and_nothing_is_kept(void **state)
 {
     struct said m = phone_say(alice, "nobody", "hello", SOTTO_WAIT_STORED);
@@ -419,6 +468,44 @@ static void a_new_account_key_stops_sending_until_it_is_accepted(void **state)
     assert_int_equal(phone_state(alice, &m), SOTTO_MESSAGE_READ);
 }
 
+/* Whoever accepts after a fork has judged two lists of one account key, no other key. */
+static void after_a_fork_another_account_key_is_still_a_stop(void **state)
+{
+    struct phone *other = bob_is_replaced();
+    struct sotto_contact_record c = phone_contact(alice, "bob");
+    struct said m;
+
+    c.forked = true;
+    assert_int_equal(sotto_contact_put(alice->profile, &c), SOTTO_OK);
+    assert_result(alice, phone_call(alice, SOTTO_OP_ACCEPT_IDENTITY, "bob", NULL), SOTTO_RESULT_OK);
+    m = phone_say(alice, "bob", "for the true bob", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_result(alice, m.request, SOTTO_RESULT_SECURITY);
+    assert_int_equal(phone_printed(other, NULL), 0);
+    assert_int_equal(phone_notices(alice, "new identity"), 1);
+    assert_result(alice, phone_call(alice, SOTTO_OP_ACCEPT_IDENTITY, "bob", NULL), SOTTO_RESULT_OK);
+    world_settle(&w);
+    assert_int_equal(phone_printed(other, "for the true bob"), 1);
+}
+
+/* And where it is the same account, it goes on. */
+static void after_a_fork_the_same_account_goes_on(void **state)
+{
+    struct sotto_contact_record c = phone_contact(alice, "bob");
+    struct said m;
+
+    c.forked = true;
+    assert_int_equal(sotto_contact_put(alice->profile, &c), SOTTO_OK);
+    m = phone_say(alice, "bob", "which of you?", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_result(alice, m.request, SOTTO_RESULT_SECURITY);
+    assert_int_equal(phone_printed(bob, "which of you?"), 0);
+    assert_result(alice, phone_call(alice, SOTTO_OP_ACCEPT_IDENTITY, "bob", NULL), SOTTO_RESULT_OK);
+    world_settle(&w);
+    assert_int_equal(phone_printed(bob, "which of you?"), 1);
+    assert_false(contact_row(alice, "bob")->new_identity);
+}
+
 static void what_a_new_identity_writes_can_be_read(void **state)
 {
     struct phone *other = bob_is_replaced();
@@ -442,6 +529,8 @@ int main(void)
         T(writing_to_somebody_accepts_him, setup),
         T(the_token_opens_the_lane_of_friends, setup),
         T(a_blocked_one_is_not_shown_and_not_told, setup_friends),
+        T(a_block_outlives_the_relays_restore, setup_friends),
+        T(somebody_who_writes_was_not_deleted, setup_friends),
         T(an_unknown_account_is_said_and_nothing_is_kept, setup),
         T(delivered_and_read_are_told_apart, setup_friends),
         T(typing_reaches_friends_who_are_there, setup_friends),
@@ -449,6 +538,8 @@ int main(void)
         T(typing_writes_nothing, setup_friends),
         T(both_see_the_same_safety_number, setup),
         T(a_new_account_key_stops_sending_until_it_is_accepted, setup_replaced),
+        T(after_a_fork_another_account_key_is_still_a_stop, setup_replaced),
+        T(after_a_fork_the_same_account_goes_on, setup_friends),
         T(what_a_new_identity_writes_can_be_read, setup_replaced),
     };
 

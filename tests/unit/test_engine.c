@@ -308,6 +308,46 @@ static void garbage_ends_the_connection_and_nothing_else(void **state)
     assert_int_equal(phone_printed(bob, "through all of this"), 1);
 }
 
+static bool never_enough(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct sotto_answer *a = NULL;
+    unsigned *pages = ctx;
+
+    if (way == UP || answer_type(body) != SOTTO_ANS_PREKEYS_KEPT)
+        return true;
+    assert_int_equal(sotto_answer_decode(body->p, body->n, &a), SOTTO_OK);
+    a->u.prekeys_kept.one_time_left = 0;
+    put_answer(body, a, NULL);
+    sotto_answer_free(a);
+    ++*pages;
+    return true;
+}
+
+/* Each page lies in the profile for a year: a relay could fill the disk with them. */
+static void a_relay_that_wants_ever_more_keys_gets_a_few_in_an_hour(void **state)
+{
+    struct phone *p = phone_make(&w, "carol");
+    unsigned pages = 0;
+    uint32_t request;
+
+    w.carry = never_enough;
+    w.carry_ctx = &pages;
+    request = phone_register(p, NULL, "carol");
+    world_settle(&w);
+    assert_result(p, request, SOTTO_RESULT_OK);
+    assert_in_range(pages, 2, 10);
+    phone_cut(p);
+    world_settle(&w);
+    assert_true(phone_is_online(p));
+    assert_in_range(pages, 2, 10);
+    /* When it is honest again, the keys come. */
+    w.carry = NULL;
+    world_pass(&w, 2 * 3600 * 1000);
+    request = phone_call(p, SOTTO_OP_STATUS, NULL, NULL);
+    assert_in_range(sotto_event_status(phone_event(p, SOTTO_EVENT_STATUS, request))->one_time_keys,
+                    64, 1000);
+}
+
 /* --- callers --- */
 
 static uint32_t call_as(struct phone *p, uint32_t origin, enum sotto_op op, const char *a,
@@ -625,6 +665,7 @@ int main(void)
         T(a_tls_key_that_the_hello_does_not_name_is_a_hard_stop, setup),
         T(a_relay_key_is_changed_without_anybody_noticing, setup),
         T(a_silent_relay_is_left, setup),
+        T(a_relay_that_wants_ever_more_keys_gets_a_few_in_an_hour, setup_empty),
         T(garbage_ends_the_connection_and_nothing_else, setup_friends),
         T(eight_callers_at_once, setup),
         T(no_two_receivers_get_the_same_message, setup),
