@@ -359,18 +359,27 @@ def check_old_list(lab):
     relay, alice, bob = friends(lab)
     second = further_device(lab, relay, bob, "bob2")
     alice.send("bob", "to both")
+    with edited(relay) as db:  # said to be the newest one
+        old = list_of(db, "bob", 1)
+        put_list(db, "bob", 2, old)
+        db.execute("UPDATE list SET version = 3 WHERE account = ? AND version = 2",
+                   (account_of(db, "bob"),))
+        db.execute("UPDATE account SET version = 3 WHERE name = 'bob'")
+    kept(alice, "first")
     with edited(relay) as db:
-        put_list(db, "bob", 2, list_of(db, "bob", 1))
-    alice.send("bob", "as before")
-    with edited(relay) as db:
-        db.execute("DELETE FROM list WHERE account = ? AND version = 2", (account_of(db, "bob"),))
+        db.execute("DELETE FROM list WHERE account = ? AND version = 3", (account_of(db, "bob"),))
         db.execute("UPDATE account SET version = 1 WHERE name = 'bob'")
-    result = alice.run("send", "bob", "kept", "--wait", "delivered", "3")
+    kept(alice, "second")
+    assert [m["text"] for m in bob.receive()] == ["to both"]
+    goes_on(alice, bob, ["first", "second"])
+    assert [m["text"] for m in second.receive(4)] == ["to both", "first", "second", "and on"]
+
+
+def kept(alice, text):
+    """Neither sent under the old list nor lost; she still knows the newer one."""
+    result = alice.run("send", "bob", text, "--wait", "delivered", "3")
     assert result.code == 1 and "queued" in result.out, result
     assert alice.json("contacts")[0]["devices"] == 2
-    assert [m["text"] for m in bob.receive(2)] == ["to both", "as before"]
-    goes_on(alice, bob, ["kept"])
-    assert [m["text"] for m in second.receive(4)] == ["to both", "as before", "kept", "and on"]
 
 
 def refused_bundles(lab, spoil):
