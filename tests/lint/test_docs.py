@@ -69,20 +69,21 @@ def wrong_case(group, name, case):
 
 
 def wrong_references(text):
-    """`group/name`, `group/name: case`, and then `case` alone for more of the same test."""
+    """`group/name`, `group/name: case`, and right after it `case` alone for more of that test."""
     reference = re.compile(r"(unit|e2e|lint|soak)/([a-z0-9_]+)(?:: (.+))?")
-    for group in re.findall(r"\(([^()]*)\)", text):
-        at = None
-        for token in code_of(group):
-            if found := reference.fullmatch(token):
-                at = found.groups()
-                wrong = wrong_case(*at)
-            elif at and at[0] == "unit" and re.fullmatch(r"[a-z0-9_]+", token):
-                wrong = wrong_case(at[0], at[1], token)
-            else:
-                wrong = None
-            if wrong:
-                yield wrong
+    at, end = None, 0
+    for token in re.finditer(r"`([^`]+)`", text):
+        code = " ".join(token[1].split())
+        if found := reference.fullmatch(code):
+            at = found.groups()
+            wrong = wrong_case(*at)
+        elif at and re.fullmatch(r"[,;]?\s+", text[end:token.start()]) and "/" not in code:
+            wrong = wrong_case(at[0], at[1], code)
+        else:
+            at = wrong = None
+        end = token.end()
+        if wrong:
+            yield wrong
 
 
 def check_tests_exist():
@@ -107,9 +108,11 @@ def check_claims_name_a_test():
 
 def check_reader_finds_planted_faults():
     """A case or a test that does not exist is found, also in a long list"""
-    planted = "(`unit/list: swapped_lists`, `no_such_case`; `e2e/nothing: x`; `unit/log`)"
+    planted = ("(`unit/list: swapped_lists`, `no_such_case`; `e2e/nothing: (x)`; `unit/log`)"
+               " and `code`, `unit/log:\nno_such_line`, `src/x.c`")
     found = list(wrong_references(planted))
-    if found != ["unit/list has no case 'no_such_case'", "there is no test e2e/nothing"]:
+    if found != ["unit/list has no case 'no_such_case'", "there is no test e2e/nothing",
+                 "unit/log has no case 'no_such_line'"]:
         yield repr(found)
 
 
