@@ -21,8 +21,8 @@ alike. A run during which others used more than NOISE percent of a core is done 
 
 The exit code is 1 when ours lost, doubled or mixed up anything.
 
-Environment: RUNS (3), WORKS ("W1 W1big W2 W3 W4 W5 W6"), SECS (10), SECS2 (8), WARM (2), KILLS
-(50), IDLE (5000), PIN (1; 0 leaves both CPUs to both), THREADS (of the relay), NOISE (30), TRIES
+Environment: RUNS (3, without PEERS 1), WORKS ("W1 W1big W2 W3 W4 W5 W6"), SECS (10), SECS2 (8),
+WARM (2), KILLS (50, without PEERS 10), IDLE (5000), PIN (1; 0 leaves both CPUs to both), THREADS (of the relay), NOISE (30), TRIES
 (2), OUT (a file that gets the raw lines), SOTTOD_ARGS; and the sizes of the workloads, which nobody
 but a test changes: PAIRS, RATE, COUNT, LOGINS, SETTLE, BIG_BOXES, BIG_MESSAGES, KILL_AFTER.
 """
@@ -53,7 +53,8 @@ def setting(name, default):
 
 
 PEERS = os.environ.get("PEERS")
-RUNS, KILLS, TRIES = setting("RUNS", 3), setting("KILLS", 50), setting("TRIES", 2)
+RUNS, KILLS = setting("RUNS", 3 if PEERS else 1), setting("KILLS", 50 if PEERS else 10)
+TRIES = setting("TRIES", 2)
 WORKS = setting("WORKS", "W1 W1big W2 W3 W4 W5 W6").split()
 SECS, SECS2, WARM, SETTLE = (setting(n, d) for n, d in
                              (("SECS", 10.0), ("SECS2", 8.0), ("WARM", 2.0), ("SETTLE", 12.0)))
@@ -410,8 +411,14 @@ def judge(results, work, key, peer, how):
     return mine, other, compare(mine, other), [compare(a, b) for a, b in zip(ours, theirs)]
 
 
+def speeds(results, work, peer):
+    """How fast the machine was during ours and theirs."""
+    ours, theirs = beside(results, work, "cal_ms", peer)
+    return " / ".join(number(statistics.median(v)) for v in (ours, theirs) if v)
+
+
 def show_targets(results):
-    rows = [["", "ours", "beside", "", "result", "round by round", "asked", ""]]
+    rows = [["", "ours", "beside", "", "result", "round by round", "asked", "", "cal_ms"]]
     for work, key, peer, how, sign, bound in TARGETS:
         got = judge(results, work, key, peer, how)
         if got is None:
@@ -421,7 +428,7 @@ def show_targets(results):
         unit = "x" if how == "ratio" else ""
         rows.append([f"{work} {key}", number(mine), peer or "", number(other) if peer else "",
                      number(result) + unit, spread(rounds) if how != "sum" else f"of {KILLS} kills",
-                     f"{sign} {number(bound)}{unit}", "met" if met else "not met"])
+                     f"{sign} {number(bound)}{unit}", "met" if met else "not met", speeds(results, work, peer)])
     if len(rows) > 1:
         print("\nWhat is asked")
         show(rows)
