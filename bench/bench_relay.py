@@ -21,10 +21,11 @@ alike. A run during which others used more than NOISE percent of a core is done 
 
 The exit code is 1 when ours lost, doubled or mixed up anything.
 
-Environment: RUNS (3, without PEERS 1), WORKS ("W1 W1big W2 W3 W4 W5 W6"), SECS (10), SECS2 (8),
-WARM (2), KILLS (50, without PEERS 10), IDLE (5000), PIN (1; 0 leaves both CPUs to both), THREADS (of the relay), NOISE (30), TRIES
-(2), OUT (a file that gets the raw lines), SOTTOD_ARGS; and the sizes of the workloads, which nobody
-but a test changes: PAIRS, RATE, COUNT, LOGINS, SETTLE, BIG_BOXES, BIG_MESSAGES, KILL_AFTER.
+Environment: RUNS (3, without PEERS 1), KILLS (50, without PEERS 10), WORKS ("W1 W1big W2 W3 W4 W5
+W6"), SECS (10), SECS2 (8), WARM (2), IDLE (5000), PIN (1; 0 leaves both CPUs to both), THREADS (of
+the relay), NOISE (30), TRIES (2), OUT (a file that gets the raw lines), SOTTOD_ARGS; and the sizes
+of the workloads, which nobody but a test changes: PAIRS, RATE, COUNT, LOGINS, SETTLE, BIG_BOXES,
+BIG_MESSAGES, KILL_AFTER.
 """
 import contextlib
 import os
@@ -428,7 +429,8 @@ def show_targets(results):
         unit = "x" if how == "ratio" else ""
         rows.append([f"{work} {key}", number(mine), peer or "", number(other) if peer else "",
                      number(result) + unit, spread(rounds) if how != "sum" else f"of {KILLS} kills",
-                     f"{sign} {number(bound)}{unit}", "met" if met else "not met", speeds(results, work, peer)])
+                     f"{sign} {number(bound)}{unit}", "met" if met else "not met",
+                     speeds(results, work, peer)])
     if len(rows) > 1:
         print("\nWhat is asked")
         show(rows)
