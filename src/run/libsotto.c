@@ -21,15 +21,28 @@
  * or is attached to the process that does. When that one ends, its calls that are open are made
  * again: by itself as the new engine, or to whoever was faster.
  */
-#define OPEN_MS 15000 /* how long to wait for a process that has the lock and does not listen yet  \
-                       */
+#define OPEN_MS                                                                                    \
+    15000 /* how long to wait for a process that has the lock and does not listen yet              \
+           */
+
+/* A message that a receive call was given while attached. What the engine did not get to note
+ * before it ended is handed out again by the next one. */
+struct handed {
+    char id[33];
+    bool shown; /* confirmed by the person's program */
+    bool again; /* it came once more: the confirmation was lost */
+};
+#define HANDED_KEPT 4096 /* of those that were confirmed; more are never on their way */
 
 struct open_call { /* made while attached, not answered yet */
     struct open_call *next;
     struct sotto_call call;
     struct sotto_buf bytes;
-    bool
-        caught_up; /* a receive call whose DONE has come: it stays open, the next DONE is dropped */
+    bool over;      /* answered while it was being made again */
+    bool caught_up; /* receive: its DONE has come; it stays open, the next DONE is dropped */
+    bool remade;    /* receive: by a new engine, which may repeat itself */
+    struct handed *handed;
+    size_t handed_count, handed_room;
 };
 
 struct sotto_client {
@@ -44,7 +57,9 @@ struct sotto_client {
     struct sotto_secret32 check_key, check; /* of the passphrase, for callers */
     /* attached */
     struct sotto_attached *attached;
-    bool engine_gone;
+    bool engine_gone, create;
+    bool remaking; /* calls are made again: none of them is freed meanwhile */
+    bool unnoted;  /* something was handed out again that is confirmed */
     struct open_call *calls;
 };
 
@@ -311,14 +326,73 @@ static void call_forget(struct sotto_client *c, uint32_t request)
     while (*at != NULL) {
         struct open_call *o = *at;
 
-        if (o->call.ref.request != request) {
+        if (o->call.ref.request == request)
+            o->over = true;
+        if (!o->over || c->remaking) {
             at = &o->next;
             continue;
         }
         *at = o->next;
         sotto_buf_free(&o->bytes);
+        free(o->handed);
         free(o);
     }
+}
+
+/* --- what was handed out --- */
+
+static void handed_add(struct open_call *o, const char *id)
+{
+    if (o->handed_count >= HANDED_KEPT && o->handed[0].shown)
+        memmove(o->handed, o->handed + 1, --o->handed_count * sizeof *o->handed);
+    if (o->handed_count == o->handed_room) {
+        size_t room = o->handed_room * 2 + 64;
+        struct handed *more = realloc(o->handed, room * sizeof *more);
+
+        if (more == NULL)
+            return; /* at worst it is shown twice */
+        o->handed = more;
+        o->handed_room = room;
+    }
+    o->handed[o->handed_count] = (struct handed){.shown = false};
+    snprintf(o->handed[o->handed_count++].id, sizeof o->handed->id, "%s", id);
+}
+
+static struct handed *handed_find(struct open_call *o, const char *id)
+{
+    for (size_t i = o->handed_count; i-- > 0;)
+        if (strcmp(o->handed[i].id, id) == 0)
+            return &o->handed[i];
+    return NULL;
+}
+
+static void handed_shown(struct sotto_client *c, const char *id)
+{
+    struct handed *h;
+
+    for (struct open_call *o = c->calls; o != NULL; o = o->next)
+        if ((h = handed_find(o, id)) != NULL)
+            h->shown = true;
+}
+
+/* false: this message was handed out before. */
+static bool handed_first(struct sotto_client *c, uint32_t request, const char *id)
+{
+    struct open_call *o = c->calls;
+    struct handed *h;
+
+    while (o != NULL && (o->call.op != SOTTO_OP_RECEIVE || o->call.ref.request != request))
+        o = o->next;
+    if (o == NULL)
+        return true;
+    if (o->remade && (h = handed_find(o, id)) != NULL) {
+        h->again = true;
+        c->unnoted = c->unnoted || h->shown;
+        return false;
+    }
+    if (c->runner == NULL)
+        handed_add(o, id);
+    return true;
 }
 
 static bool has_answer(enum sotto_op op)
@@ -348,6 +422,11 @@ static void call_keep(struct sotto_client *c, const struct sotto_call *call)
 
 static void deliver(struct sotto_client *c, struct sotto_event *e)
 {
+    if (e != NULL && sotto_event_type(e) == SOTTO_EVENT_MESSAGE &&
+        !handed_first(c, sotto_event_request(e), sotto_event_message(e)->id)) {
+        sotto_event_free(e);
+        return;
+    }
     if (e != NULL && sotto_event_type(e) == SOTTO_EVENT_DONE)
         for (struct open_call *o = c->calls; o != NULL; o = o->next) {
             if (o->call.ref.request != sotto_event_request(e))
@@ -371,6 +450,25 @@ static void call_out(struct sotto_client *c, const struct sotto_call *call)
         sotto_runner_call(c->runner, call);
     else if (c->attached != NULL && sotto_attached_call(c->attached, call) != SOTTO_OK)
         c->engine_gone = true;
+}
+
+/* Tells the new engine what the one before was told and did not note. */
+static void confirm_again(struct sotto_client *c)
+{
+    if (!c->unnoted)
+        return;
+    c->unnoted = false;
+    for (struct open_call *o = c->calls; o != NULL; o = o->next)
+        for (size_t i = 0; i < o->handed_count; i++) {
+            struct handed *h = &o->handed[i];
+            struct sotto_call call = {
+                .op = SOTTO_OP_SHOWN, .ref = o->call.ref, .s = {{(const uint8_t *)h->id, 32}}};
+
+            if (!h->again || !h->shown)
+                continue;
+            h->again = false;
+            call_out(c, &call);
+        }
 }
 
 static void all_done(struct sotto_client *c, enum sotto_result result, const char *text)
@@ -398,12 +496,19 @@ static void take_over(struct sotto_client *c)
     c->engine_gone = false;
     sotto_attached_free(c->attached);
     c->attached = NULL;
-    if ((result = take_place(c, false, why, sizeof why)) != SOTTO_RESULT_OK) {
+    if ((result = take_place(c, c->create, why, sizeof why)) != SOTTO_RESULT_OK) {
         all_done(c, result, why);
         return;
     }
-    for (again = c->calls; again != NULL; again = again->next)
-        call_out(c, &again->call);
+    /* As the new engine we get answers while the calls are being made. */
+    c->remaking = true;
+    for (again = c->calls; again != NULL; again = again->next) {
+        again->remade = true;
+        if (!again->over)
+            call_out(c, &again->call);
+    }
+    c->remaking = false;
+    call_forget(c, 0); /* those that are over */
 }
 
 /* --- public: life --- */
@@ -419,12 +524,14 @@ enum sotto_result sotto_client_open(const struct sotto_options *options, struct 
     if (options->create && !make_dirs(options->profile))
         return say(why, room, SOTTO_RESULT_PROFILE, strerror(errno));
     if (!is_own_folder(options->profile))
-        return say(why, room, SOTTO_RESULT_PROFILE,
-                   "the profile's folder is not yours alone to change: chmod go-w it, or name one of "
-                   "your own with --profile");
+        return say(
+            why, room, SOTTO_RESULT_PROFILE,
+            "the profile's folder is not yours alone to change: chmod go-w it, or name one of "
+            "your own with --profile");
     if ((c = calloc(1, sizeof *c)) == NULL)
         return say(why, room, SOTTO_RESULT_FAILED, "out of memory");
     c->lock_fd = -1;
+    c->create = options->create;
     sotto_event_queue_init(&c->events);
     c->dir = strdup(options->profile);
     c->loop = sotto_loop_new();
@@ -440,6 +547,7 @@ enum sotto_result sotto_client_open(const struct sotto_options *options, struct 
         sotto_client_close(c);
         return result;
     }
+    sotto_loop_dispatch(c->loop); /* or nothing would wake a host that only polls */
     *ret = c;
     return SOTTO_RESULT_OK;
 }
@@ -466,20 +574,38 @@ void sotto_client_close(struct sotto_client *c)
     free(c);
 }
 
-void sotto_client_discard(struct sotto_client *c)
+static void remove_profile(const char *dir)
 {
     static const char *const names[] = {"profile.db", "profile.db-wal", "profile.db-shm", "vault",
                                         "vault.bak"};
-    bool empty = c != NULL && c->runner != NULL && !sotto_runner_has_account(c->runner);
-    char *dir = c != NULL ? strdup(c->dir) : NULL, *path;
 
-    sotto_client_close(c);
-    for (size_t i = 0; empty && dir != NULL && i < sizeof names / sizeof names[0]; i++) {
-        if ((path = join(dir, names[i])) != NULL)
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = join(dir, names[i]);
+
+        if (path != NULL)
             (void)unlink(path);
         free(path);
     }
-    free(dir);
+}
+
+void sotto_client_discard(struct sotto_client *c)
+{
+    if (c == NULL)
+        return;
+    if (c->runner != NULL) {
+        /* Those who are attached wait for the lock from here on. A sign-up of theirs may still
+         * become true while the last answers come in: only then it is known what may go. */
+        sotto_control_free(c->control);
+        c->control = NULL;
+        sotto_runner_stop(c->runner);
+        bool empty = !sotto_runner_has_account(c->runner);
+
+        sotto_runner_free(c->runner);
+        c->runner = NULL;
+        if (empty)
+            remove_profile(c->dir); /* while the lock is ours */
+    }
+    sotto_client_close(c);
 }
 
 int sotto_client_fd(const struct sotto_client *c)
@@ -494,6 +620,7 @@ void sotto_client_dispatch(struct sotto_client *c)
         take_over(c);
         sotto_loop_dispatch(c->loop);
     }
+    confirm_again(c);
 }
 
 struct sotto_event *sotto_client_next_event(struct sotto_client *c)
@@ -606,6 +733,7 @@ void sotto_receive_stop(struct sotto_client *c, uint32_t request)
 
 void sotto_shown(struct sotto_client *c, const char *id)
 {
+    handed_shown(c, id);
     call_name(c, SOTTO_OP_SHOWN, id);
 }
 

@@ -274,7 +274,6 @@ static void linger(struct sotto_runner *r)
 {
     uint64_t end = sotto_mono_ms(sotto_env_system()) + LINGER_MS, now;
 
-    r->closing = true;
     while (r->conn != NULL && sotto_engine_online(r->engine) &&
            (now = sotto_mono_ms(sotto_env_system())) < end && !sotto_engine_idle(r->engine)) {
         struct pollfd p = {.fd = sotto_loop_fd(r->loop), .events = POLLIN};
@@ -284,22 +283,26 @@ static void linger(struct sotto_runner *r)
     }
 }
 
+void sotto_runner_stop(struct sotto_runner *r)
+{
+    r->closing = true;
+    if (r->engine == NULL || r->conn == NULL)
+        return;
+    sotto_engine_tick(r->engine);
+    settle(r);
+    linger(r);
+    sotto_engine_goodbye(r->engine);
+    send_output(r);
+    if (r->conn != NULL)
+        sotto_conn_finish(r->conn);
+    r->conn = NULL;
+}
+
 void sotto_runner_free(struct sotto_runner *r)
 {
     if (r == NULL)
         return;
-    if (r->engine != NULL && r->conn != NULL) {
-        sotto_engine_tick(r->engine);
-        settle(r);
-        linger(r);
-        sotto_engine_goodbye(r->engine);
-        send_output(r);
-        if (r->conn != NULL)
-            sotto_conn_finish(r->conn);
-        else
-            sotto_conn_free(r->conn);
-        r->conn = NULL;
-    }
+    sotto_runner_stop(r);
     sotto_timer_free(r->retry);
     sotto_timer_free(r->due);
     sotto_engine_free(r->engine);
