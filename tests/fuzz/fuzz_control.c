@@ -18,8 +18,6 @@
 
 #include "run/control.h"
 
-#define RIGHT "right"
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
@@ -96,10 +94,13 @@ static struct {
     unsigned calls, gone;
 } world;
 
+/* Each is right: what a wrong one costs takes time, and is unit/control's to test. */
 static bool on_passphrase(void *ctx, const void *passphrase, size_t len)
 {
     (void)ctx;
-    return len == strlen(RIGHT) && memcmp(passphrase, RIGHT, len) == 0;
+    (void)passphrase;
+    (void)len;
+    return true;
 }
 
 /* Answers each call, so that the way out is in use as well. */
@@ -146,8 +147,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-/* The same stream by a reader of a few lines: how many calls it holds, up to what ends it. A
- * greeting that is not right may be followed by another one. */
+/* The same stream by a reader of a few lines: how many calls it holds, up to what ends it. */
 static unsigned expected_calls(const uint8_t *p, size_t n)
 {
     unsigned calls = 0;
@@ -170,7 +170,7 @@ static unsigned expected_calls(const uint8_t *p, size_t n)
 
             if (len < 4 || passphrase > 4096 || len != 4 + passphrase)
                 break;
-            world.welcome = p[1] == 0 || on_passphrase(NULL, p + 4, passphrase);
+            world.welcome = true;
         }
         p += len;
         n -= len;

@@ -66,9 +66,7 @@ def seeds():
     streams = {
         "whole": b"\0" + talk, "bytes": b"\1" + talk, "sevens": b"\7" + talk,
         "passphrase": b"\0" + greeting(b"right") + frame(call(3)),
-        "wrong": b"\0" + greeting(b"wrong"),
-        "wrong-then-call": b"\0" + greeting(b"wrong") + frame(call(3)),
-        "wrong-then-right": b"\0" + greeting(b"wrong") + greeting(b"right") + frame(call(3)),
+        "request-0": b"\0" + greeting() + frame(call(3, request=0)) + frame(call(3)),
         "no-greeting": b"\0" + frame(call(3)),
         "greeted-twice": b"\0" + greeting() + greeting(),
         "greeting-short": b"\0" + frame(b"\1"), "greeting-none": b"\0" + frame(b""),
