@@ -18,7 +18,12 @@
 #define NAME    "engine.sock"
 #define BACKLOG 32
 /* A caller that does not read its events is let go. */
-#define OUT_MAX (256 * 1024 * 1024)
+#define OUT_MAX      (256 * 1024 * 1024)
+#define CALLERS_MAX  64
+#define GREETING_MAX (4 + 4 + 4096)
+/* Whoever guesses passphrases here is to be no faster than at the vault, which takes its time. */
+#define GUESS_MS     100
+#define GUESS_MAX_MS 5000
 
 /* --- frames over a socket that does not block --- */
 
@@ -74,9 +79,12 @@ static enum sotto_err pipe_write(struct pipe *p)
 
 static enum sotto_err pipe_read(struct pipe *p)
 {
-    enum { CHUNK = 64 * 1024 };
+    enum {
+        CHUNK = 64 * 1024,
+        AT_ONCE = 8
+    }; /* the rest at the next turn, for room and for others */
 
-    for (;;) {
+    for (int i = 0; i < AT_ONCE; i++) {
         ssize_t n;
 
         if (sotto_buf_reserve(&p->in, CHUNK) != SOTTO_OK)
@@ -92,6 +100,7 @@ static enum sotto_err pipe_read(struct pipe *p)
         if (n < CHUNK)
             return SOTTO_OK;
     }
+    return SOTTO_OK;
 }
 
 /* The next whole frame in p->in; NOT_FOUND: not yet. Consume 4 + len when done with it. */
@@ -146,7 +155,8 @@ enum sotto_err sotto_call_decode(const uint8_t *data, size_t len, struct sotto_c
     for (size_t i = 0; i < SOTTO_CALL_STRINGS; i++)
         if ((err = sotto_read_field32(&r, SOTTO_CONTROL_MAX, &call.s[i])) != SOTTO_OK)
             return err;
-    if (op == 0 || op > SOTTO_OP_LAST)
+    /* What answers request 0 would go to everybody. */
+    if (op == 0 || op > SOTTO_OP_LAST || call.ref.request == 0)
         return SOTTO_ERR_MALFORMED;
     call.op = (enum sotto_op)op;
     if ((err = sotto_read_done(&r)) == SOTTO_OK)
@@ -168,20 +178,23 @@ static int socket_address(const char *dir, struct sockaddr_un *ret)
     return fd;
 }
 
+/* Never waits: with many callers before us (EAGAIN) the engine's process may be a halted one. */
 static int connect_to(const char *dir)
 {
     struct sockaddr_un at;
-    int dir_fd = socket_address(dir, &at), fd, rc;
+    int dir_fd = socket_address(dir, &at), fd, rc, saved;
 
     if (dir_fd < 0)
         return -1;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&at, sizeof at);
+    saved = errno;
     close(dir_fd);
     if (rc != 0 && fd >= 0) {
         close(fd);
         fd = -1;
     }
+    errno = saved;
     return fd;
 }
 
@@ -189,9 +202,10 @@ bool sotto_control_alive(const char *dir)
 {
     int fd = connect_to(dir);
 
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
+    if (fd < 0)
+        return errno == EAGAIN;
+    close(fd);
+    return true;
 }
 
 /* --- the engine's side --- */
@@ -212,8 +226,12 @@ struct sotto_control {
     int fd;
     struct sotto_watch *watch;
     struct caller *callers;
+    size_t caller_count;
     uint32_t next_origin;
     int busy;
+    struct sotto_timer *later; /* somebody is to be let go, or has to wait with his guess */
+    uint32_t guess_ms;         /* the pause after the last wrong passphrase */
+    uint64_t guess_mono;       /* its end */
 };
 
 static void callers_sweep(struct sotto_control *c)
@@ -231,6 +249,7 @@ static void callers_sweep(struct sotto_control *c)
             continue;
         }
         *at = k->next;
+        c->caller_count--;
         pipe_close(&k->pipe);
         c->ops->gone(c->ctx, k->origin);
         free(k);
@@ -266,6 +285,14 @@ static enum sotto_err greet(struct caller *k, struct sotto_bytes frame)
         return err;
     answer[1] = has != 0 && !c->ops->passphrase_right(c->ctx, passphrase.p, passphrase.n);
     k->welcome = answer[1] == 0;
+    if (answer[1] != 0) {
+        c->guess_ms = c->guess_ms == 0                 ? GUESS_MS
+                      : c->guess_ms * 2 > GUESS_MAX_MS ? GUESS_MAX_MS
+                                                       : c->guess_ms * 2;
+        c->guess_mono = sotto_mono_ms(sotto_env_system()) + c->guess_ms;
+    } else if (has != 0) {
+        c->guess_ms = 0;
+    }
     if ((err = frame_begin(&k->pipe, &at)) != SOTTO_OK ||
         (err = sotto_buf_add(&k->pipe.out, answer, sizeof answer)) != SOTTO_OK)
         return err;
@@ -273,35 +300,67 @@ static enum sotto_err greet(struct caller *k, struct sotto_bytes frame)
     return pipe_write(&k->pipe);
 }
 
-static void caller_ready(void *ctx, int events)
+/* A greeting with a passphrase soon after a wrong one waits for its turn. */
+static bool has_to_wait(const struct caller *k, struct sotto_bytes frame)
 {
-    struct caller *k = ctx;
+    uint64_t now = sotto_mono_ms(sotto_env_system());
+
+    if (k->welcome || frame.n < 2 || frame.p[1] == 0 || now >= k->control->guess_mono)
+        return false;
+    sotto_timer_start(k->control->later, k->control->guess_mono - now);
+    return true;
+}
+
+/* Whole frames that came. */
+static enum sotto_err serve(struct caller *k)
+{
     struct sotto_control *c = k->control;
     struct sotto_bytes frame;
     struct sotto_call call;
     enum sotto_err err = SOTTO_OK, found;
 
+    while (err == SOTTO_OK && (found = pipe_frame(&k->pipe, &frame)) != SOTTO_ERR_NOT_FOUND) {
+        if ((err = found) != SOTTO_OK)
+            break;
+        if (has_to_wait(k, frame))
+            return k->pipe.in.n > GREETING_MAX ? SOTTO_ERR_TOO_LARGE : SOTTO_OK;
+        if (!k->welcome) {
+            err = greet(k, frame);
+        } else if ((err = sotto_call_decode(frame.p, frame.n, &call)) == SOTTO_OK) {
+            call.ref.origin = k->origin;
+            c->ops->call(c->ctx, &call);
+        }
+        sotto_buf_consume(&k->pipe.in, 4 + frame.n);
+    }
+    return err;
+}
+
+static void see_to_callers(void *ctx)
+{
+    struct sotto_control *c = ctx;
+
+    c->busy++;
+    for (struct caller *k = c->callers; k != NULL; k = k->next)
+        if (!k->gone && !k->welcome && serve(k) != SOTTO_OK)
+            k->gone = true;
+    c->busy--;
+    callers_sweep(c);
+}
+
+static void caller_ready(void *ctx, int events)
+{
+    struct caller *k = ctx;
+    struct sotto_control *c = k->control;
+    enum sotto_err err = SOTTO_OK, read = SOTTO_OK;
+
     c->busy++;
     if (events & SOTTO_WATCH_WRITE)
         err = pipe_write(&k->pipe);
     if (err == SOTTO_OK && (events & SOTTO_WATCH_READ)) {
-        enum sotto_err read = pipe_read(&k->pipe);
-
-        while (err == SOTTO_OK && (found = pipe_frame(&k->pipe, &frame)) != SOTTO_ERR_NOT_FOUND) {
-            if ((err = found) != SOTTO_OK)
-                break;
-            if (!k->welcome) {
-                err = greet(k, frame);
-            } else if ((err = sotto_call_decode(frame.p, frame.n, &call)) == SOTTO_OK) {
-                call.ref.origin = k->origin;
-                c->ops->call(c->ctx, &call);
-            }
-            sotto_buf_consume(&k->pipe.in, 4 + frame.n);
-        }
-        if (err == SOTTO_OK)
-            err = read;
+        read = pipe_read(&k->pipe);
+        err = serve(k);
     }
-    if (err != SOTTO_OK)
+    if (err != SOTTO_OK || read != SOTTO_OK)
         k->gone = true;
     c->busy--;
     callers_sweep(c);
@@ -316,12 +375,14 @@ static void accept_caller(void *ctx, int events)
     (void)events;
     if (fd < 0)
         return;
-    if (!may_call(fd) || (k = calloc(1, sizeof *k)) == NULL) {
+    if (!may_call(fd) || c->caller_count == CALLERS_MAX || (k = calloc(1, sizeof *k)) == NULL) {
         close(fd);
         return;
     }
     k->control = c;
-    k->origin = ++c->next_origin;
+    if (++c->next_origin == 0) /* that is the process itself */
+        ++c->next_origin;
+    k->origin = c->next_origin;
     k->pipe =
         (struct pipe){.fd = fd, .in = SOTTO_BUF(2 * SOTTO_CONTROL_MAX), .out = SOTTO_BUF(OUT_MAX)};
     k->pipe.watch = sotto_watch_new(c->loop, fd, caller_ready, k);
@@ -333,6 +394,7 @@ static void accept_caller(void *ctx, int events)
     sotto_watch_set(k->pipe.watch, SOTTO_WATCH_READ);
     k->next = c->callers;
     c->callers = k;
+    c->caller_count++;
 }
 
 enum sotto_err sotto_control_listen(struct sotto_loop *loop, const char *dir,
@@ -363,7 +425,8 @@ enum sotto_err sotto_control_listen(struct sotto_loop *loop, const char *dir,
     }
     if (dir_fd >= 0)
         close(dir_fd);
-    if (rc == 0 && (c->watch = sotto_watch_new(loop, c->fd, accept_caller, c)) != NULL) {
+    if (rc == 0 && (c->later = sotto_timer_new(loop, see_to_callers, c)) != NULL &&
+        (c->watch = sotto_watch_new(loop, c->fd, accept_caller, c)) != NULL) {
         sotto_watch_set(c->watch, SOTTO_WATCH_READ);
         *ret = c;
         return SOTTO_OK;
@@ -384,6 +447,7 @@ void sotto_control_free(struct sotto_control *c)
         close(dir_fd);
     }
     sotto_watch_free(c->watch);
+    sotto_timer_free(c->later);
     if (c->fd >= 0)
         close(c->fd);
     while (c->callers != NULL) {
@@ -398,22 +462,29 @@ void sotto_control_free(struct sotto_control *c)
     free(c);
 }
 
+static enum sotto_err emit_to(struct caller *k, uint32_t request, enum sotto_event_type type,
+                              const void *row)
+{
+    size_t at;
+    enum sotto_err err;
+
+    if ((err = frame_begin(&k->pipe, &at)) != SOTTO_OK ||
+        (err = sotto_event_encode(request, type, row, &k->pipe.out)) != SOTTO_OK)
+        return err;
+    frame_end(&k->pipe, at);
+    return pipe_write(&k->pipe);
+}
+
 void sotto_control_emit(struct sotto_control *c, struct sotto_ref to, enum sotto_event_type type,
                         const void *row)
 {
-    size_t at;
-
     for (struct caller *k = c->callers; k != NULL; k = k->next) {
         if (!k->welcome || k->gone || (to.request != 0 && k->origin != to.origin))
             continue;
-        if (frame_begin(&k->pipe, &at) != SOTTO_OK ||
-            sotto_event_encode(to.request, type, row, &k->pipe.out) != SOTTO_OK) {
-            k->gone = true;
+        if (emit_to(k, to.request, type, row) == SOTTO_OK)
             continue;
-        }
-        frame_end(&k->pipe, at);
-        if (pipe_write(&k->pipe) != SOTTO_OK)
-            k->gone = true;
+        k->gone = true; /* he may never be ready again: not from in here, but soon */
+        sotto_timer_start(c->later, 0);
     }
 }
 
@@ -470,10 +541,14 @@ static enum sotto_err wait_welcome(struct sotto_attached *a, int timeout_ms)
             return SOTTO_ERR_TIMEOUT;
         err = pipe_read(&a->pipe);
         if ((found = pipe_frame(&a->pipe, &frame)) == SOTTO_OK) {
-            bool right = frame.n == 2 && frame.p[0] == VERSION && frame.p[1] == 0;
-
+            if (frame.n != 2)
+                err = SOTTO_ERR_MALFORMED;
+            else if (frame.p[0] != VERSION)
+                err = SOTTO_ERR_NEWER;
+            else
+                err = frame.p[1] == 0 ? SOTTO_OK : SOTTO_ERR_BAD_TAG;
             sotto_buf_consume(&a->pipe.in, 4 + frame.n);
-            return right ? SOTTO_OK : SOTTO_ERR_BAD_TAG;
+            return err;
         }
         if (err != SOTTO_OK)
             return SOTTO_ERR_NOT_FOUND; /* it ended just now */

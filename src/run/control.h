@@ -11,7 +11,8 @@
  * to the one that runs the engine, and gets its events. Frames: u32 length | body, at most 1 MiB.
  * First frame of the client: u8 version | u8 has passphrase | field16 passphrase. A passphrase that
  * is given must be the right one; none is needed, as with an agent that was unlocked. First answer:
- * u8 version | u8 0 welcome, 1 wrong passphrase. Then calls one way, events the other.
+ * u8 version | u8 0 welcome, 1 wrong passphrase. Then calls one way, events the other. After a
+ * wrong passphrase the next one is looked at after a pause, which grows.
  */
 #define SOTTO_CONTROL_MAX (1024 * 1024)
 
@@ -41,7 +42,7 @@ struct sotto_attached_ops {
     void (*gone)(void *ctx);                         /* the engine's process ended */
 };
 /* Blocks until the engine has answered, at most timeout_ms. NOT_FOUND: nobody listens; BAD_TAG:
- * wrong passphrase; TIMEOUT, IO, NOMEM. */
+ * wrong passphrase; NEWER: an engine of another version, MALFORMED: none; TIMEOUT, IO, NOMEM. */
 enum sotto_err sotto_attach(struct sotto_loop *loop, const char *dir, const char *passphrase,
                             int timeout_ms, const struct sotto_attached_ops *ops, void *ctx,
                             struct sotto_attached **ret);

@@ -306,6 +306,9 @@ static enum sotto_result take_place(struct sotto_client *c, bool create, char *w
             return SOTTO_RESULT_OK;
         case SOTTO_ERR_BAD_TAG:
             return vault_trouble(SOTTO_ERR_BAD_TAG, why, room);
+        case SOTTO_ERR_NEWER:
+            return say(why, room, SOTTO_RESULT_PROFILE,
+                       "another version of Sotto runs with this profile: end it first");
         default:
             break;
         }

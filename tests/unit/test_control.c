@@ -315,10 +315,10 @@ static void somebody_else_in_the_engines_place(void **state)
         {"is silent", BYTES(""), true, SOTTO_ERR_TIMEOUT},
         {"half a frame", BYTES("\0\0"), true, SOTTO_ERR_TIMEOUT},
         {"half a frame, closes", BYTES("\0\0\0\2\1"), false, SOTTO_ERR_NOT_FOUND},
-        {"another version", BYTES("\0\0\0\2\2\0"), true, SOTTO_ERR_BAD_TAG},
+        {"another version", BYTES("\0\0\0\2\2\0"), true, SOTTO_ERR_NEWER},
         {"says no", BYTES("\0\0\0\2\1\1"), true, SOTTO_ERR_BAD_TAG},
-        {"an empty frame", BYTES("\0\0\0\0"), true, SOTTO_ERR_BAD_TAG},
-        {"too long a frame", BYTES("\0\0\0\3\1\0\0"), true, SOTTO_ERR_BAD_TAG},
+        {"an empty frame", BYTES("\0\0\0\0"), true, SOTTO_ERR_MALFORMED},
+        {"too long a frame", BYTES("\0\0\0\3\1\0\0"), true, SOTTO_ERR_MALFORMED},
         {"text", BYTES("HTTP/1.1 400 Bad Request\r\n\r\n"), false, SOTTO_ERR_NOT_FOUND},
     };
 
@@ -368,6 +368,10 @@ static void nonsense_ends_its_caller_only(void **state)
         {"a call before the greeting", BYTES("\0\0\0\1\7"), false, SOTTO_OK},
         {"too large", BYTES("\xff\xff\xff\xff"), false, SOTTO_OK},
         {"no call", BYTES("\0\0\0\4\1\0\0\0\0\0\0\3abc"), false, SOTTO_OK},
+        {"a call whose answer would go to everybody",
+         BYTES("\0\0\0\4\1\0\0\0\0\0\0\x1d\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+               "\0\0\0\0\0\0"),
+         false, SOTTO_OK},
         {"half a greeting, then nothing", BYTES("\0\0"), true, SOTTO_OK},
     };
     struct sockaddr_un at = socket_name();
@@ -396,6 +400,55 @@ static void nonsense_ends_its_caller_only(void **state)
     engine_stop();
 }
 
+/* Whoever tries passphrases here waits longer and longer; who needs none does not. */
+static void guesses_take_their_time(void **state)
+{
+    const struct sotto_env *env = sotto_env_system();
+    uint64_t began = sotto_mono_ms(env);
+
+    engine_start();
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(attach("a wrong passphrase", PATIENCE_MS), SOTTO_ERR_BAD_TAG);
+    assert_true(sotto_mono_ms(env) - began >= 100 + 200 + 400);
+    assert_int_equal(attach(NULL, PATIENCE_MS), 0);
+    detach();
+    assert_int_equal(attach(RIGHT, PATIENCE_MS), 0);
+    assert_true(sotto_mono_ms(env) - began >= 100 + 200 + 400 + 800);
+    detach();
+    engine_stop();
+}
+
+/* His events do not fill the memory, and what he took as a receiver is free for the others. */
+static void a_caller_that_never_reads_is_let_go(void **state)
+{
+    static const struct sotto_control_ops ops = {
+        .passphrase_right = on_passphrase, .call = on_call, .gone = on_gone};
+    static char large[1024 * 1024];
+    struct sockaddr_un at = socket_name();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    memset(large, 'x', sizeof large - 1);
+    engine.gone = 0;
+    engine.loop = sotto_loop_new();
+    assert_non_null(engine.loop);
+    assert_int_equal(sotto_control_listen(engine.loop, dir.path, &ops, NULL, &engine.control), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(send(fd, "\0\0\0\4\1\0\0", 8, MSG_NOSIGNAL), 8);
+    for (int i = 0; poll(&p, 1, 0) == 0; i++) { /* until he is welcome */
+        assert_true(i < 1000);
+        sotto_loop_dispatch(engine.loop);
+    }
+    for (int i = 0; i < 300 && engine.gone == 0; i++) {
+        sotto_control_emit(engine.control, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, large);
+        sotto_loop_dispatch(engine.loop);
+    }
+    assert_int_equal(engine.gone, 1);
+    sotto_control_free(engine.control);
+    sotto_loop_free(engine.loop);
+    close(fd);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -408,6 +461,8 @@ int main(void)
         CASE(somebody_else_in_the_engines_place),
         CASE(somebody_else_after_the_welcome),
         CASE(nonsense_ends_its_caller_only),
+        CASE(guesses_take_their_time),
+        CASE(a_caller_that_never_reads_is_let_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
