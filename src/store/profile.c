@@ -102,6 +102,35 @@ static const struct sotto_migration steps[] = {
         "CREATE TABLE due (seq INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL,"
         "  content_id BLOB NOT NULL, state INTEGER NOT NULL, UNIQUE (peer, content_id)) STRICT;",
     },
+    {
+        /* What an account was before it was blocked. Of those that are blocked already the messages
+         * tell it: an accepted one has some that are no requests. */
+        "ALTER TABLE contact ADD COLUMN unblocked INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE contact SET unblocked = CASE"
+        "  WHEN EXISTS (SELECT 1 FROM message m WHERE m.peer = contact.name AND m.deleted = 0"
+        "    AND m.request = 0) THEN 2"
+        "  WHEN EXISTS (SELECT 1 FROM message m WHERE m.peer = contact.name AND m.deleted = 0)"
+        "    THEN 1 ELSE 0 END WHERE state = 3;"
+
+        /* Where a message stands on the screen: (place, counter, row). The place is the row, or for
+         * one that was overtaken on its way, that of the first of those that overtook it. */
+        "ALTER TABLE message ADD COLUMN place INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE message SET place = row;"
+        "DROP INDEX message_peer;"
+        "DROP INDEX message_new;"
+        "DROP INDEX message_new_peer;"
+        "CREATE INDEX message_peer ON message (peer, place, counter) WHERE deleted = 0;"
+        "CREATE INDEX message_new ON message (place, counter)"
+        "  WHERE outgoing = 0 AND shown = 0 AND deleted = 0;"
+        "CREATE INDEX message_new_peer ON message (peer, place, counter)"
+        "  WHERE outgoing = 0 AND shown = 0 AND deleted = 0;"
+        "CREATE INDEX message_counter ON message (peer, device, counter)"
+        "  WHERE outgoing = 0 AND deleted = 0;"
+
+        /* When something last came from a device, or when it was listed. */
+        "CREATE TABLE heard (name TEXT NOT NULL, device INTEGER NOT NULL, ms INTEGER NOT NULL,"
+        "  PRIMARY KEY (name, device)) STRICT, WITHOUT ROWID;",
+    },
 };
 
 enum sotto_err sotto_profile_open(const char *dir, const struct sotto_secret32 *vault_key,

@@ -74,8 +74,9 @@ enum sotto_err sotto_handshake_note(struct sotto_profile *p, const uint8_t diges
 
 struct sotto_contact_record {
     sotto_name name;
-    uint32_t state; /* enum sotto_contact_state; 0: only looked up */
-    bool gone;      /* deleted on the relay */
+    uint32_t state;     /* enum sotto_contact_state; 0: only looked up */
+    uint32_t unblocked; /* of a blocked one: the state before, and after the block */
+    bool gone;          /* deleted on the relay */
     bool has_list;
     uint8_t account_key[32];
     uint32_t list_version;
@@ -105,6 +106,17 @@ enum sotto_err sotto_contact_list_put(struct sotto_profile *p, const char *name,
  * stops and is returned. fn must not write. */
 typedef enum sotto_err sotto_contact_fn(void *ctx, const struct sotto_contact_record *c);
 enum sotto_err sotto_contact_each(struct sotto_profile *p, sotto_contact_fn *fn, void *ctx);
+
+/* --- devices of other people, and our own others: when they were last heard of --- */
+
+/* Something came from it, or (listed) it is in a list now: that counts only if nothing else is
+ * known of it. Never goes back. */
+enum sotto_err sotto_heard_note(struct sotto_profile *p, const char *name, uint64_t device,
+                                uint64_t now_ms, bool listed);
+/* NOT_FOUND. */
+enum sotto_err sotto_heard_get(struct sotto_profile *p, const char *name, uint64_t device,
+                               uint64_t *ret_ms);
+enum sotto_err sotto_heard_drop(struct sotto_profile *p, const char *name, uint64_t device);
 
 /* --- sessions --- */
 
@@ -140,7 +152,9 @@ struct sotto_message_record {
     struct sotto_bytes content; /* the encoded content */
     const char *reason;         /* of a failure, or "" */
 };
-/* EXISTS: this content id is known, also when it was deleted (tombstone). Fills m->row. */
+/* EXISTS: this content id is known, also when it was deleted (tombstone). Fills m->row. On the
+ * screen it stands where it came, but before what its device wrote after it (by the counter), as
+ * far as that was not shown; a gap that it fills is one no more. */
 enum sotto_err sotto_message_add(struct sotto_profile *p, struct sotto_message_record *m);
 enum sotto_err sotto_message_known(struct sotto_profile *p,
                                    const uint8_t id[SOTTO_CONTENT_ID]); /* OK or NOT_FOUND */
@@ -161,11 +175,11 @@ enum sotto_err sotto_message_set_shown(struct sotto_profile *p, const uint8_t id
 enum sotto_err sotto_message_clear_request(struct sotto_profile *p, const char *peer);
 /* Wipes everything but the id. NOT_FOUND. */
 enum sotto_err sotto_message_delete(struct sotto_profile *p, const uint8_t id[SOTTO_CONTENT_ID]);
-/* Newest `limit` (0: all), given oldest first: by row. */
+/* Newest `limit` (0: all), given oldest first, in the order on the screen. */
 enum sotto_err sotto_message_history(struct sotto_profile *p, const char *peer, uint32_t limit,
                                      sotto_message_fn *fn, void *ctx);
-/* Incoming, not shown, not of blocked contacts, row > after; peer NULL: of all. In order of row,
- * at most limit (0: all). fn may not write. */
+/* Incoming, not shown, not of blocked contacts, row > after; peer NULL: of all. In the order on the
+ * screen, which is not always that of rows; at most limit (0: all). fn may not write. */
 enum sotto_err sotto_message_unshown(struct sotto_profile *p, const char *peer, int64_t after,
                                      uint32_t limit, sotto_message_fn *fn, void *ctx);
 /* Outgoing messages in STORED whose stored_at_ms is before the given time. */
@@ -218,6 +232,9 @@ enum sotto_err sotto_item_get(struct sotto_profile *p, int64_t id, sotto_item_fn
  * may not write. */
 enum sotto_err sotto_item_open(struct sotto_profile *p, const char *to, int64_t after,
                                uint32_t limit, sotto_item_fn *fn, void *ctx);
+/* Items that were queued before the given time and whose text is not waited for any more: no
+ * message that is QUEUED or STORED here names them. */
+enum sotto_err sotto_item_sweep(struct sotto_profile *p, uint64_t before_ms);
 /* The accounts that have WAITING or SEALED items. */
 typedef enum sotto_err sotto_name_fn(void *ctx, const char *name);
 enum sotto_err sotto_item_accounts(struct sotto_profile *p, sotto_name_fn *fn, void *ctx);

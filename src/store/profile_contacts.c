@@ -8,7 +8,7 @@
 #define CONTACT_COLUMNS                                                                            \
     "c.name, c.state, c.gone, c.has_list, c.account_key, c.list_version, c.list_hash,"             \
     " c.their_token, c.our_token, c.verified_key, c.new_identity, c.forked, c.checked_ms,"         \
-    " coalesce(t.unread, 0),"                                                                      \
+    " c.unblocked, coalesce(t.unread, 0),"                                                         \
     " coalesce((SELECT CASE m.outgoing WHEN 1 THEN m.sent_at_ms ELSE m.received_at_ms END"         \
     "   FROM message m WHERE m.row = t.last_row), 0)"                                              \
     " FROM contact c LEFT JOIN talk t ON t.peer = c.name"
@@ -44,8 +44,9 @@ static enum sotto_err read_contact(const struct sotto_rows *rows, struct sotto_c
     c.new_identity = sotto_rows_int(rows, 10) != 0;
     c.forked = sotto_rows_int(rows, 11) != 0;
     c.checked_ms = sotto_rows_uint(rows, 12);
-    c.unread = (uint32_t)sotto_rows_int(rows, 13);
-    c.last_ms = sotto_rows_uint(rows, 14);
+    c.unblocked = (uint32_t)sotto_rows_int(rows, 13);
+    c.unread = (uint32_t)sotto_rows_int(rows, 14);
+    c.last_ms = sotto_rows_uint(rows, 15);
     *ret = c;
     return SOTTO_OK;
 }
@@ -69,20 +70,21 @@ enum sotto_err sotto_contact_put(struct sotto_profile *p, const struct sotto_con
     return sotto_db_run(
         p->db,
         "INSERT INTO contact (name, state, gone, has_list, account_key, list_version, list_hash,"
-        " their_token, our_token, verified_key, new_identity, forked, checked_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, x''), nullif(?, x''), nullif(?, x''), ?, ?, ?)"
+        " their_token, our_token, verified_key, new_identity, forked, checked_ms, unblocked)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, x''), nullif(?, x''), nullif(?, x''), ?, ?, ?, ?)"
         " ON CONFLICT (name) DO UPDATE SET state = excluded.state, gone = excluded.gone,"
         " has_list = excluded.has_list, account_key = excluded.account_key,"
         " list_version = excluded.list_version, list_hash = excluded.list_hash,"
         " their_token = excluded.their_token, our_token = excluded.our_token,"
         " verified_key = excluded.verified_key, new_identity = excluded.new_identity,"
-        " forked = excluded.forked, checked_ms = excluded.checked_ms",
-        "siiibibbbbiiu", c->name, (int64_t)c->state, (int64_t)c->gone, (int64_t)c->has_list,
+        " forked = excluded.forked, checked_ms = excluded.checked_ms,"
+        " unblocked = excluded.unblocked",
+        "siiibibbbbiiui", c->name, (int64_t)c->state, (int64_t)c->gone, (int64_t)c->has_list,
         c->account_key, sizeof c->account_key, (int64_t)c->list_version, c->list_hash,
         sizeof c->list_hash, c->their_token, c->has_their_token ? sizeof c->their_token : 0,
         c->our_token, c->has_our_token ? sizeof c->our_token : 0, c->verified_key,
         c->has_verified_key ? sizeof c->verified_key : 0, (int64_t)c->new_identity,
-        (int64_t)c->forked, c->checked_ms);
+        (int64_t)c->forked, c->checked_ms, (int64_t)c->unblocked);
 }
 
 enum sotto_err sotto_contact_list_get(struct sotto_profile *p, const char *name, bool pending,
@@ -130,6 +132,41 @@ enum sotto_err sotto_contact_each(struct sotto_profile *p, sotto_contact_fn *fn,
             e = fn(ctx, &c);
     }
     return sotto_profile_walked(&rows, e);
+}
+
+/* --- heard of --- */
+
+enum sotto_err sotto_heard_note(struct sotto_profile *p, const char *name, uint64_t device,
+                                uint64_t now_ms, bool listed)
+{
+    return listed ? sotto_db_run(p->db,
+                                 "INSERT INTO heard (name, device, ms) VALUES (?, ?, ?)"
+                                 " ON CONFLICT (name, device) DO NOTHING",
+                                 "suu", name, device, now_ms)
+                  : sotto_db_run(p->db,
+                                 "INSERT INTO heard (name, device, ms) VALUES (?, ?, ?)"
+                                 " ON CONFLICT (name, device) DO UPDATE"
+                                 " SET ms = max(ms, excluded.ms)",
+                                 "suu", name, device, now_ms);
+}
+
+enum sotto_err sotto_heard_get(struct sotto_profile *p, const char *name, uint64_t device,
+                               uint64_t *ret_ms)
+{
+    struct sotto_rows rows;
+    enum sotto_err e = sotto_db_query(
+        p->db, &rows, "SELECT ms FROM heard WHERE name = ? AND device = ?", "su", name, device);
+
+    if (e == SOTTO_OK && (e = sotto_rows_next(&rows)) == SOTTO_OK)
+        *ret_ms = sotto_rows_uint(&rows, 0);
+    sotto_rows_done(&rows);
+    return e;
+}
+
+enum sotto_err sotto_heard_drop(struct sotto_profile *p, const char *name, uint64_t device)
+{
+    return sotto_db_run(p->db, "DELETE FROM heard WHERE name = ? AND device = ?", "su", name,
+                        device);
 }
 
 /* --- sessions --- */

@@ -95,7 +95,8 @@ enum sotto_err sotto_message_history(struct sotto_profile *p, const char *peer, 
     enum sotto_err e = sotto_db_query(p->db, &rows,
                                       "SELECT " MESSAGE_COLUMNS " FROM message WHERE row IN"
                                       " (SELECT row FROM message WHERE peer = ? AND deleted = 0"
-                                      "   ORDER BY row DESC LIMIT ?) ORDER BY row",
+                                      "   ORDER BY place DESC, counter DESC, row DESC LIMIT ?)"
+                                      " ORDER BY place, counter, row",
                                       "si", peer, limit_of(limit));
 
     return each_message(&rows, e, fn, ctx);
@@ -112,9 +113,10 @@ enum sotto_err sotto_message_unshown(struct sotto_profile *p, const char *peer, 
     const int64_t blocked = SOTTO_CONTACT_BLOCKED;
     struct sotto_rows rows;
     enum sotto_err e =
-        peer == NULL ? sotto_db_query(p->db, &rows, UNSHOWN " ORDER BY row LIMIT ?", "iii", after,
-                                      blocked, limit_of(limit))
-                     : sotto_db_query(p->db, &rows, UNSHOWN " AND peer = ? ORDER BY row LIMIT ?",
+        peer == NULL ? sotto_db_query(p->db, &rows, UNSHOWN " ORDER BY place, counter, row LIMIT ?",
+                                      "iii", after, blocked, limit_of(limit))
+                     : sotto_db_query(p->db, &rows,
+                                      UNSHOWN " AND peer = ? ORDER BY place, counter, row LIMIT ?",
                                       "iisi", after, blocked, peer, limit_of(limit));
 
     return each_message(&rows, e, fn, ctx);
@@ -154,7 +156,47 @@ enum sotto_err sotto_message_counts(struct sotto_profile *p, uint32_t *ret_queue
 
 /* --- writing --- */
 
-enum sotto_err sotto_message_add(struct sotto_profile *p, struct sotto_message_record *m)
+/*
+ * A message that was overtaken goes before those that its sender's device wrote after it and that
+ * nobody has seen yet: it shares the place of the first of them, where the counter decides. So it
+ * is enough to move one row, however many have overtaken it. What was missing before that one may
+ * have come with it.
+ */
+static enum sotto_err put_in_place(struct sotto_profile *p, struct sotto_message_record *m)
+{
+    struct sotto_rows rows;
+    int64_t place = m->row, next = 0;
+    bool fills = false, gap = false;
+    enum sotto_err e = SOTTO_ERR_NOT_FOUND;
+
+    if (!m->outgoing && !m->shown && m->counter != 0) {
+        e = sotto_db_query(p->db, &rows,
+                           "SELECT row, place, gap, counter FROM message WHERE outgoing = 0"
+                           " AND deleted = 0 AND peer = ? AND device = ? AND counter > ?"
+                           " AND shown = 0 ORDER BY counter LIMIT 1",
+                           "suu", m->peer, m->device, m->counter);
+        if (e == SOTTO_OK && (e = sotto_rows_next(&rows)) == SOTTO_OK) {
+            next = sotto_rows_int(&rows, 0);
+            place = sotto_rows_int(&rows, 1);
+            gap = sotto_rows_int(&rows, 2) != 0;
+            fills = gap && sotto_rows_uint(&rows, 3) == m->counter + 1;
+        }
+        sotto_rows_done(&rows);
+    }
+    if (e != SOTTO_OK && e != SOTTO_ERR_NOT_FOUND)
+        return e;
+    if (fills &&
+        (e = sotto_db_run(p->db, "UPDATE message SET gap = 0 WHERE row = ?", "i", next)) != 0)
+        return e;
+    return sotto_db_run(p->db,
+                        "UPDATE message SET place = ?1, gap = gap OR (?2 AND NOT EXISTS"
+                        " (SELECT 1 FROM message b WHERE b.outgoing = 0 AND b.deleted = 0"
+                        "   AND b.peer = ?3 AND b.device = ?4 AND b.counter = ?5))"
+                        " WHERE row = ?6",
+                        "iisuui", place, (int64_t)gap, m->peer, m->device, m->counter - 1, m->row);
+}
+
+static enum sotto_err insert_message(struct sotto_profile *p, struct sotto_message_record *m)
 {
     enum sotto_err e = sotto_db_run(
         p->db,
@@ -169,6 +211,17 @@ enum sotto_err sotto_message_add(struct sotto_profile *p, struct sotto_message_r
     if (e == SOTTO_OK)
         m->row = sotto_db_last_id(p->db);
     return e;
+}
+
+enum sotto_err sotto_message_add(struct sotto_profile *p, struct sotto_message_record *m)
+{
+    enum sotto_err e = sotto_db_begin(p->db);
+
+    if (e != SOTTO_OK)
+        return e;
+    if ((e = insert_message(p, m)) == SOTTO_OK)
+        e = put_in_place(p, m);
+    return sotto_profile_end(p, e);
 }
 
 /*

@@ -102,6 +102,16 @@ enum sotto_err sotto_item_open(struct sotto_profile *p, const char *to, int64_t 
     return each_item(&rows, e, fn, ctx);
 }
 
+enum sotto_err sotto_item_sweep(struct sotto_profile *p, uint64_t before_ms)
+{
+    /* 2 and 3: QUEUED and STORED of the public header, which this layer does not know. */
+    return sotto_db_run(p->db,
+                        "DELETE FROM item WHERE queued_ms < ? AND NOT EXISTS"
+                        " (SELECT 1 FROM message m WHERE m.id = item.content_id AND m.deleted = 0"
+                        "   AND m.outgoing = 1 AND m.state IN (2, 3))",
+                        "u", before_ms);
+}
+
 enum sotto_err sotto_item_accounts(struct sotto_profile *p, sotto_name_fn *fn, void *ctx)
 {
     struct sotto_rows rows;

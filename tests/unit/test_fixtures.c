@@ -5,8 +5,8 @@
  *
  *     build/tests/unit/test_fixtures --make tests/fixtures
  *
- * writes its fixtures (and only those that are not there), and a new check_*() below says what they
- * hold; the older ones stay as they are.
+ * writes its fixtures (and only those that are not there; make_*() are of the newest version), and
+ * a new check_*() below says what they hold; the older ones stay as they are.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,8 +18,10 @@
 
 #include <cmocka.h>
 
+#include "crypto/kdf.h"
 #include "folder.h"
 #include "sotto/sotto.h"
+#include "store/db.h"
 #include "store/profile.h"
 #include "store/relay_store.h"
 #include "vault/vault.h"
@@ -141,7 +143,7 @@ static void make_keys_1(struct sotto_profile *p)
     assert_int_equal(sotto_handshake_note(p, digest, k.id), 0);
 }
 
-static void make_profile_1(const char *to)
+static struct sotto_profile *make_common(const char *to)
 {
     struct sotto_contact_record c = {
         .name = "bob",
@@ -176,7 +178,7 @@ static void make_profile_1(const char *to)
     assert_int_equal(sotto_message_delete(p, m.id), 0);
     make_outbox_1(p);
     make_inbox_1(p);
-    sotto_profile_close(p);
+    return p;
 }
 
 static enum sotto_err check_message_1(void *ctx, const struct sotto_message_record *m)
@@ -307,6 +309,109 @@ static void profile_1_opens(void **state)
     check_inbox_1(p);
     sotto_profile_close(p);
     sotto_buf_free(&buf);
+}
+
+/* Version 1 did not note what a blocked account had been: its messages tell it. */
+static void who_was_blocked_in_version_1_can_go_back(void **state)
+{
+    static const char label[] = "sotto/1 profile database";
+    static const struct sotto_migration version_1[] = {{""}};
+    struct sotto_contact_record c;
+    struct sotto_secret32 vault_key, key;
+    struct sotto_profile *p = NULL;
+    struct sotto_db *db = NULL;
+
+    take("profile-1/vault", "vault");
+    take("profile-1/profile.db", "profile.db");
+    assert_int_equal(sotto_vault_open(dir.path, PASSPHRASE, strlen(PASSPHRASE), &vault_key), 0);
+    sotto_hkdf_sha256(NULL, 0, vault_key.b, 32, label, strlen(label), key.b, 32);
+    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &key, false, version_1, 1, NULL,
+                                   &db, why, sizeof why),
+                     0);
+    assert_int_equal(
+        sotto_db_run(db,
+                     "INSERT INTO contact SELECT 'eve', 3, gone, has_list, account_key,"
+                     " list_version, list_hash, NULL, NULL, NULL, 0, 0, 0, NULL, NULL"
+                     " FROM contact WHERE name = 'bob'",
+                     ""),
+        0);
+    assert_int_equal(sotto_db_run(db, "UPDATE contact SET state = 3", ""), 0);
+    sotto_db_close(db);
+    assert_int_equal(sotto_profile_open(dir.path, &vault_key, false, NULL, &p, why, sizeof why), 0);
+    assert_int_equal(sotto_contact_get(p, "bob", &c), 0);
+    assert_true(c.state == SOTTO_CONTACT_BLOCKED && c.unblocked == SOTTO_CONTACT_ACCEPTED);
+    assert_int_equal(sotto_contact_get(p, "eve", &c), 0);
+    assert_true(c.state == SOTTO_CONTACT_BLOCKED && c.unblocked == 0);
+    sotto_profile_close(p);
+}
+
+/* --- profile, version 2: who was blocked, the order on the screen, devices heard of --- */
+
+static void add_2(struct sotto_profile *p, uint8_t id, uint64_t counter, bool gap)
+{
+    struct sotto_message_record m = message_1(false);
+
+    snprintf(m.peer, sizeof m.peer, "eve");
+    snprintf(m.from, sizeof m.from, "eve");
+    fill(m.id, sizeof m.id, id);
+    m.counter = counter;
+    m.gap = gap;
+    assert_int_equal(sotto_message_add(p, &m), 0);
+}
+
+static void make_profile_2(const char *to)
+{
+    struct sotto_contact_record c = {
+        .name = "eve",
+        .state = SOTTO_CONTACT_BLOCKED,
+        .unblocked = SOTTO_CONTACT_REQUEST,
+    };
+    struct sotto_profile *p = make_common(to);
+
+    assert_int_equal(sotto_contact_put(p, &c), 0);
+    add_2(p, 140, 1, false);
+    add_2(p, 141, 3, true);
+    add_2(p, 142, 2, false);
+    assert_int_equal(sotto_heard_note(p, "bob", 0xfedcba9876543210u, 1795000000000u, false), 0);
+    sotto_profile_close(p);
+}
+
+static enum sotto_err check_order_2(void *ctx, const struct sotto_message_record *m)
+{
+    static const uint8_t order[] = {140, 142, 141};
+    int *seen = ctx;
+
+    assert_filled(m->id, sizeof m->id, order[*seen]);
+    assert_false(m->gap);
+    (*seen)++;
+    return SOTTO_OK;
+}
+
+static void profile_2_opens(void **state)
+{
+    struct sotto_contact_record c;
+    struct sotto_secret32 key;
+    struct sotto_profile *p = NULL;
+    uint64_t ms;
+    int seen = 0;
+
+    take("profile-2/vault", "vault");
+    take("profile-2/profile.db", "profile.db");
+    assert_int_equal(sotto_vault_open(dir.path, PASSPHRASE, strlen(PASSPHRASE), &key), 0);
+    assert_int_equal(sotto_profile_open(dir.path, &key, false, NULL, &p, why, sizeof why), 0);
+    assert_int_equal(sotto_message_history(p, "bob", 0, check_message_1, &seen), 0);
+    assert_int_equal(seen, 2);
+    check_keys_1(p);
+    check_outbox_1(p);
+    check_inbox_1(p);
+    assert_int_equal(sotto_contact_get(p, "eve", &c), 0);
+    assert_true(c.state == SOTTO_CONTACT_BLOCKED && c.unblocked == SOTTO_CONTACT_REQUEST);
+    seen = 0;
+    assert_int_equal(sotto_message_history(p, "eve", 0, check_order_2, &seen), 0);
+    assert_int_equal(seen, 3);
+    assert_int_equal(sotto_heard_get(p, "bob", 0xfedcba9876543210u, &ms), 0);
+    assert_true(ms == 1795000000000u);
+    sotto_profile_close(p);
 }
 
 /* --- relay, version 1 --- */
@@ -440,10 +545,10 @@ static void make_all(void **state)
     snprintf(path, sizeof path, "%s/relay-1.db", make_to);
     if (!file_exists(path))
         make_relay_1(path);
-    snprintf(path, sizeof path, "%s/profile-1", make_to);
+    snprintf(path, sizeof path, "%s/profile-2", make_to);
     if (!file_exists(path)) {
         assert_int_equal(mkdir(path, 0700), 0);
-        make_profile_1(path);
+        make_profile_2(path);
         strcat(path, "/vault.bak"); /* the same bytes as the vault */
         assert_int_equal(unlink(path), 0);
     }
@@ -455,6 +560,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CASE(profile_1_opens),
+        CASE(who_was_blocked_in_version_1_can_go_back),
+        CASE(profile_2_opens),
         CASE(relay_1_opens),
     };
     const struct CMUnitTest make[] = {

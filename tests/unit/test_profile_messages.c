@@ -271,6 +271,59 @@ static void unshown_messages_wait_in_order(void **state)
     assert_string_equal(history("eve", 0), "3 6 ");
 }
 
+static void add_counted(unsigned n, const char *peer, uint64_t device, uint64_t counter, bool gap)
+{
+    struct sotto_message_record m = message_of(n, peer, false);
+
+    m.device = device;
+    m.counter = counter;
+    m.gap = gap;
+    assert_int_equal(sotto_message_add(p, &m), 0);
+}
+
+static bool gap_of(unsigned n)
+{
+    struct copy c;
+
+    assert_int_equal(sotto_message_get(p, id_of(n), copy_message, &c), 0);
+    return c.m.gap;
+}
+
+/* "bob" 7 writes 1 to 5 and bob's other device 1 and 2; they arrive as the relay likes. */
+static void overtaken_messages_go_back_in_line(void **state)
+{
+    add_counted(1, "bob", 7, 1, false);
+    add_counted(2, "bob", 7, 4, true);
+    add_counted(3, "bob", 8, 1, false);
+    add_counted(4, "eve", 7, 1, false); /* the same number, another account */
+    add_counted(5, "bob", 7, 5, false);
+    add_counted(6, "bob", 7, 3, false);
+    assert_string_equal(history("bob", 0), "1 3 4 1 5 ");
+    assert_true(gap_of(6));  /* 2 is missing before it */
+    assert_false(gap_of(2)); /* and nothing before 4 */
+    add_counted(7, "bob", 7, 2, false);
+    assert_string_equal(history("bob", 0), "1 2 3 4 1 5 ");
+    assert_string_equal(history("bob", 2), "1 5 ");
+    assert_string_equal(unshown("bob", 0, 0), "1 2 3 4 1 5 ");
+    assert_string_equal(unshown(NULL, 0, 0), "1 2 3 4 1 1 5 ");
+    assert_string_equal(unshown(NULL, 5, 0), "2 3 "); /* what arrived after the fifth */
+    assert_false(gap_of(6));
+}
+
+static void what_was_shown_keeps_its_place(void **state)
+{
+    add_counted(1, "bob", 7, 1, false);
+    add_counted(2, "bob", 7, 3, true);
+    assert_int_equal(sotto_message_set_shown(p, id_of(1)), 0);
+    assert_int_equal(sotto_message_set_shown(p, id_of(2)), 0);
+    add_counted(3, "bob", 7, 5, true);
+    add_counted(4, "bob", 7, 2, false);
+    add_counted(5, "bob", 7, 0, false); /* not counted: where it came */
+    assert_string_equal(history("bob", 0), "1 3 2 5 0 ");
+    assert_string_equal(unshown("bob", 0, 0), "2 5 0 ");
+    assert_true(gap_of(3));
+}
+
 static void accepting_clears_requests(void **state)
 {
     struct copy c;
@@ -292,14 +345,14 @@ static void accepting_clears_requests(void **state)
 static void assert_row_is_bare(const char *peer)
 {
     static const char label[] = "sotto/1 profile database";
-    static const struct sotto_migration none[] = {{""}};
+    static const struct sotto_migration none[] = {{""}, {""}};
     struct sotto_secret32 key;
     struct sotto_db *db = NULL;
     struct sotto_rows rows;
 
     sotto_hkdf_sha256(NULL, 0, vault_key.b, 32, label, strlen(label), key.b, 32);
     assert_int_equal(
-        sotto_db_open(folder_file(&dir, "profile.db"), &key, false, none, 1, NULL, &db, NULL, 0),
+        sotto_db_open(folder_file(&dir, "profile.db"), &key, false, none, 2, NULL, &db, NULL, 0),
         0);
     assert_int_equal(sotto_db_query(db, &rows,
                                     "SELECT count(*), sum(length(text) + length(content)"
@@ -781,6 +834,8 @@ int main(void)
         CASE(states_only_rise),
         CASE(history_is_in_order),
         CASE(unshown_messages_wait_in_order),
+        CASE(overtaken_messages_go_back_in_line),
+        CASE(what_was_shown_keeps_its_place),
         CASE(accepting_clears_requests),
         CASE(deleted_message_leaves_its_id_only),
         CASE(stored_messages_expire),
