@@ -317,7 +317,13 @@ enum sotto_err sotto_contact_make_accepted(struct sotto_engine *e, struct sotto_
 enum sotto_err sotto_contact_sync(struct sotto_engine *e, const struct sotto_contact_record *c,
                                   uint64_t only_device);
 enum sotto_err sotto_contact_synced(struct sotto_engine *e, const struct sotto_content *content);
+
+/* --- token.c --- */
+/* The relay is to know this token of ours, or to forget it. Part of the caller's transaction. */
+enum sotto_err sotto_token_queue(struct sotto_engine *e, bool add,
+                                 const uint8_t token[SOTTO_TOKEN]);
 void sotto_tokens_flush(struct sotto_engine *e);
+/* All that the relay has to know goes to it again. */
 enum sotto_err sotto_tokens_requeue_all(struct sotto_engine *e);
 
 /* --- outbox.c --- */

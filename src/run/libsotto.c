@@ -13,6 +13,7 @@
 
 #include "crypto/kdf.h"
 #include "run/control.h"
+#include "run/open_call.h"
 #include "run/runner.h"
 #include "vault/vault.h"
 
@@ -24,26 +25,6 @@
 #define OPEN_MS                                                                                    \
     15000 /* how long to wait for a process that has the lock and does not listen yet              \
            */
-
-/* A message that a receive call was given while attached. What the engine did not get to note
- * before it ended is handed out again by the next one. */
-struct handed {
-    char id[33];
-    bool shown; /* confirmed by the person's program */
-    bool again; /* it came once more: the confirmation was lost */
-};
-#define HANDED_KEPT 4096 /* of those that were confirmed; more are never on their way */
-
-struct open_call { /* made while attached, not answered yet */
-    struct open_call *next;
-    struct sotto_call call;
-    struct sotto_buf bytes;
-    bool over;      /* answered while it was being made again */
-    bool caught_up; /* receive: its DONE has come; it stays open, the next DONE is dropped */
-    bool remade;    /* receive: by a new engine, which may repeat itself */
-    struct handed *handed;
-    size_t handed_count, handed_room;
-};
 
 struct sotto_client {
     char *dir, *passphrase;
@@ -58,9 +39,7 @@ struct sotto_client {
     /* attached */
     struct sotto_attached *attached;
     bool engine_gone, create;
-    bool remaking; /* calls are made again: none of them is freed meanwhile */
-    bool unnoted;  /* something was handed out again that is confirmed */
-    struct open_call *calls;
+    struct sotto_open_calls calls;
 };
 
 const char *sotto_version(void)
@@ -322,156 +301,22 @@ static enum sotto_result take_place(struct sotto_client *c, bool create, char *w
 
 /* --- calls that are open while attached --- */
 
-static void call_forget(struct sotto_client *c, uint32_t request)
-{
-    struct open_call **at = &c->calls;
-
-    while (*at != NULL) {
-        struct open_call *o = *at;
-
-        if (o->call.ref.request == request)
-            o->over = true;
-        if (!o->over || c->remaking) {
-            at = &o->next;
-            continue;
-        }
-        *at = o->next;
-        sotto_buf_free(&o->bytes);
-        free(o->handed);
-        free(o);
-    }
-}
-
-/* --- what was handed out --- */
-
-static void handed_add(struct open_call *o, const char *id)
-{
-    if (o->handed_count >= HANDED_KEPT && o->handed[0].shown)
-        memmove(o->handed, o->handed + 1, --o->handed_count * sizeof *o->handed);
-    if (o->handed_count == o->handed_room) {
-        size_t room = o->handed_room * 2 + 64;
-        struct handed *more = realloc(o->handed, room * sizeof *more);
-
-        if (more == NULL)
-            return; /* at worst it is shown twice */
-        o->handed = more;
-        o->handed_room = room;
-    }
-    o->handed[o->handed_count] = (struct handed){.shown = false};
-    snprintf(o->handed[o->handed_count++].id, sizeof o->handed->id, "%s", id);
-}
-
-static struct handed *handed_find(struct open_call *o, const char *id)
-{
-    for (size_t i = o->handed_count; i-- > 0;)
-        if (strcmp(o->handed[i].id, id) == 0)
-            return &o->handed[i];
-    return NULL;
-}
-
-static void handed_shown(struct sotto_client *c, const char *id)
-{
-    struct handed *h;
-
-    for (struct open_call *o = c->calls; o != NULL; o = o->next)
-        if ((h = handed_find(o, id)) != NULL)
-            h->shown = true;
-}
-
-/* false: this message was handed out before. */
-static bool handed_first(struct sotto_client *c, uint32_t request, const char *id)
-{
-    struct open_call *o = c->calls;
-    struct handed *h;
-
-    while (o != NULL && (o->call.op != SOTTO_OP_RECEIVE || o->call.ref.request != request))
-        o = o->next;
-    if (o == NULL)
-        return true;
-    if (o->remade && (h = handed_find(o, id)) != NULL) {
-        h->again = true;
-        c->unnoted = c->unnoted || h->shown;
-        return false;
-    }
-    if (c->runner == NULL)
-        handed_add(o, id);
-    return true;
-}
-
-static bool has_answer(enum sotto_op op)
-{
-    return op != SOTTO_OP_RECEIVE_STOP && op != SOTTO_OP_SHOWN && op != SOTTO_OP_TYPING;
-}
-
-static void call_keep(struct sotto_client *c, const struct sotto_call *call)
-{
-    struct open_call *o, **end = &c->calls;
-
-    if (call->op == SOTTO_OP_RECEIVE_STOP)
-        call_forget(c, call->n[0]);
-    if (!has_answer(call->op) || (o = calloc(1, sizeof *o)) == NULL)
-        return;
-    o->bytes = SOTTO_BUF(SOTTO_CONTROL_MAX);
-    if (sotto_call_encode(call, &o->bytes) != SOTTO_OK ||
-        sotto_call_decode(o->bytes.p, o->bytes.n, &o->call) != SOTTO_OK) {
-        sotto_buf_free(&o->bytes);
-        free(o);
-        return;
-    }
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = o;
-}
-
 static void deliver(struct sotto_client *c, struct sotto_event *e)
 {
-    if (e != NULL && sotto_event_type(e) == SOTTO_EVENT_MESSAGE &&
-        !handed_first(c, sotto_event_request(e), sotto_event_message(e)->id)) {
+    if (e != NULL && !sotto_open_calls_event(&c->calls, e, c->runner == NULL))
         sotto_event_free(e);
-        return;
-    }
-    if (e != NULL && sotto_event_type(e) == SOTTO_EVENT_DONE)
-        for (struct open_call *o = c->calls; o != NULL; o = o->next) {
-            if (o->call.ref.request != sotto_event_request(e))
-                continue;
-            if (o->call.op != SOTTO_OP_RECEIVE) {
-                call_forget(c, o->call.ref.request);
-            } else if (o->caught_up) {
-                sotto_event_free(e);
-                return;
-            } else {
-                o->caught_up = true;
-            }
-            break;
-        }
-    sotto_event_queue_push(&c->events, e);
+    else
+        sotto_event_queue_push(&c->events, e);
 }
 
-static void call_out(struct sotto_client *c, const struct sotto_call *call)
+static void call_out(void *ctx, const struct sotto_call *call)
 {
+    struct sotto_client *c = ctx;
+
     if (c->runner != NULL)
         sotto_runner_call(c->runner, call);
     else if (c->attached != NULL && sotto_attached_call(c->attached, call) != SOTTO_OK)
         c->engine_gone = true;
-}
-
-/* Tells the new engine what the one before was told and did not note. */
-static void confirm_again(struct sotto_client *c)
-{
-    if (!c->unnoted)
-        return;
-    c->unnoted = false;
-    for (struct open_call *o = c->calls; o != NULL; o = o->next)
-        for (size_t i = 0; i < o->handed_count; i++) {
-            struct handed *h = &o->handed[i];
-            struct sotto_call call = {
-                .op = SOTTO_OP_SHOWN, .ref = o->call.ref, .s = {{(const uint8_t *)h->id, 32}}};
-
-            if (!h->again || !h->shown)
-                continue;
-            h->again = false;
-            call_out(c, &call);
-        }
 }
 
 static void all_done(struct sotto_client *c, enum sotto_result result, const char *text)
@@ -479,11 +324,10 @@ static void all_done(struct sotto_client *c, enum sotto_result result, const cha
     struct sotto_done done = {.result = result, .text = text, .id = ""};
     struct sotto_connection conn = {
         .state = SOTTO_OFFLINE, .result = result, .text = text, .pin = ""};
+    uint32_t request;
 
-    while (c->calls != NULL) {
-        uint32_t request = c->calls->call.ref.request;
-
-        call_forget(c, request);
+    while ((request = sotto_open_calls_any(&c->calls)) != 0) {
+        sotto_open_calls_forget(&c->calls, request);
         sotto_event_queue_push(&c->events, sotto_event_new(request, SOTTO_EVENT_DONE, &done));
     }
     sotto_event_queue_push(&c->events, sotto_event_new(0, SOTTO_EVENT_CONNECTION, &conn));
@@ -492,7 +336,6 @@ static void all_done(struct sotto_client *c, enum sotto_result result, const cha
 /* The engine's process ended: somebody has to take its place. */
 static void take_over(struct sotto_client *c)
 {
-    struct open_call *again;
     char why[256];
     enum sotto_result result;
 
@@ -503,15 +346,7 @@ static void take_over(struct sotto_client *c)
         all_done(c, result, why);
         return;
     }
-    /* As the new engine we get answers while the calls are being made. */
-    c->remaking = true;
-    for (again = c->calls; again != NULL; again = again->next) {
-        again->remade = true;
-        if (!again->over)
-            call_out(c, &again->call);
-    }
-    c->remaking = false;
-    call_forget(c, 0); /* those that are over */
+    sotto_open_calls_remake(&c->calls, call_out, c);
 }
 
 /* --- public: life --- */
@@ -567,8 +402,7 @@ void sotto_client_close(struct sotto_client *c)
     sotto_loop_free(c->loop);
     if (c->lock_fd >= 0)
         close(c->lock_fd);
-    while (c->calls != NULL)
-        call_forget(c, c->calls->call.ref.request);
+    sotto_open_calls_clear(&c->calls);
     sotto_event_queue_clear(&c->events);
     sotto_secret32_wipe(&c->check_key);
     sotto_secret32_wipe(&c->check);
@@ -623,7 +457,7 @@ void sotto_client_dispatch(struct sotto_client *c)
         take_over(c);
         sotto_loop_dispatch(c->loop);
     }
-    confirm_again(c);
+    sotto_open_calls_confirm(&c->calls, call_out, c);
 }
 
 struct sotto_event *sotto_client_next_event(struct sotto_client *c)
@@ -649,7 +483,7 @@ static uint32_t make_call(struct sotto_client *c, struct sotto_call *call)
         c->next_request = 1;
     call->ref = (struct sotto_ref){0, c->next_request};
     if (c->runner == NULL)
-        call_keep(c, call);
+        sotto_open_calls_keep(&c->calls, call);
     call_out(c, call);
     if (c->runner == NULL && c->attached == NULL)
         all_done(c, SOTTO_RESULT_PROFILE, "the process that held this profile ended: start again");
@@ -736,7 +570,7 @@ void sotto_receive_stop(struct sotto_client *c, uint32_t request)
 
 void sotto_shown(struct sotto_client *c, const char *id)
 {
-    handed_shown(c, id);
+    sotto_open_calls_shown(&c->calls, id);
     call_name(c, SOTTO_OP_SHOWN, id);
 }
 
