@@ -327,7 +327,7 @@ enum sotto_err sotto_contact_sync(struct sotto_engine *e, const struct sotto_con
 {
     struct sotto_content s = {.kind = SOTTO_CONTENT_CONTACT_SYNC};
 
-    if ((only_device == 0 && e->own_list.count < 2) || c->state == 0)
+    if (only_device == 0 && e->own_list.count < 2)
         return SOTTO_OK;
     memcpy(s.u.contact_sync.name, c->name, sizeof c->name);
     s.u.contact_sync.state = (enum sotto_contact_state)c->state;
@@ -348,6 +348,8 @@ enum sotto_err sotto_contact_synced(struct sotto_engine *e, const struct sotto_c
 
     if ((err = sotto_contact_load(e, content->u.contact_sync.name, &c)) != SOTTO_OK)
         return err;
+    if (c.state != SOTTO_CONTACT_BLOCKED)
+        c.unblocked = c.state;
     c.state = content->u.contact_sync.state;
     if (content->u.contact_sync.has_their_token) {
         c.has_their_token = true;
@@ -454,21 +456,18 @@ static enum sotto_err block_all(struct sotto_engine *e, struct sotto_contact_rec
         err = sotto_token_queue(e, false, c->our_token);
     c->has_our_token = false;
     memset(c->our_token, 0, sizeof c->our_token);
+    if (c->state != SOTTO_CONTACT_BLOCKED)
+        c->unblocked = c->state;
     c->state = SOTTO_CONTACT_BLOCKED;
     if (err == SOTTO_OK && (err = sotto_contact_put(e->p, c)) == SOTTO_OK)
         err = sotto_contact_sync(e, c, 0);
     return sotto_profile_end(e->p, err);
 }
 
-void sotto_contacts_block(struct sotto_engine *e, struct job *j)
+static void block_known(struct sotto_engine *e, struct job *j, struct sotto_contact_record *c)
 {
-    struct sotto_contact_record c;
-    enum sotto_err err;
+    enum sotto_err err = block_all(e, c);
 
-    if (is_self(e, j))
-        return;
-    if ((err = sotto_contact_load(e, j->name, &c)) == SOTTO_OK)
-        err = block_all(e, &c);
     if (err != SOTTO_OK) {
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
                        sotto_err_text(err));
@@ -481,15 +480,71 @@ void sotto_contacts_block(struct sotto_engine *e, struct job *j)
                    j->name);
 }
 
+static void block_looked_up(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct sotto_contact_record c;
+
+    if (looked_up(e, p->job, a, &c))
+        block_known(e, p->job, &c);
+}
+
+/* Whoever was heard of is blocked at once, also offline and when the account is gone. Of a name
+ * that never was the relay says whether it exists: one mistyped would be blocked in vain. */
+void sotto_contacts_block(struct sotto_engine *e, struct job *j)
+{
+    struct sotto_contact_record c;
+
+    if (is_self(e, j))
+        return;
+    if (sotto_contact_get(e->p, j->name, &c) == SOTTO_OK && (c.state != 0 || c.has_list)) {
+        block_known(e, j, &c);
+        return;
+    }
+    j->needs_online = true;
+    if (e->phase == LINK_ONLINE) {
+        j->phase = 1;
+        sotto_lists_fetch(e, j->name, block_looked_up, j);
+    }
+}
+
+static enum sotto_err unblock_all(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    enum sotto_err err;
+
+    c->state = c->unblocked;
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    if ((err = sotto_contact_put(e->p, c)) == SOTTO_OK)
+        err = sotto_contact_sync(e, c, 0);
+    return sotto_profile_end(e->p, err);
+}
+
+/* Back to what was before: only who was a contact is one again, with a new token. */
 void sotto_contacts_unblock(struct sotto_engine *e, struct job *j)
 {
     struct sotto_contact_record c;
+    enum sotto_err err;
 
     if (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || c.state != SOTTO_CONTACT_BLOCKED) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "%s is not blocked", j->name);
         return;
     }
-    accept_known(e, j, &c);
+    if (c.unblocked == SOTTO_CONTACT_ACCEPTED) {
+        accept_known(e, j, &c);
+        return;
+    }
+    if ((err = unblock_all(e, &c)) != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
+                       sotto_err_text(err));
+        return;
+    }
+    sotto_receive_rewind(e); /* what had come before the block */
+    sotto_outbox_pump(e);
+    sotto_job_done(e, j, SOTTO_RESULT_OK,
+                   c.state == SOTTO_CONTACT_REQUEST
+                       ? "%s is no longer blocked, and a request as before: sotto accept %s"
+                       : "%s is no longer blocked, and as unknown as before",
+                   j->name, j->name);
 }
 
 /* --- showing --- */

@@ -336,6 +336,9 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
             case SOTTO_OP_ACCEPT:
                 sotto_contacts_accept(e, j);
                 break;
+            case SOTTO_OP_BLOCK:
+                sotto_contacts_block(e, j);
+                break;
             case SOTTO_OP_STATUS:
                 sotto_view_status(e, j);
                 break;

@@ -45,6 +45,7 @@ struct show {
     struct sotto_engine *e;
     struct job *j;
     bool any;
+    int64_t last; /* the newest row so far */
 };
 
 static enum sotto_err show_message(void *ctx, const struct sotto_message_record *m)
@@ -87,7 +88,7 @@ void sotto_view_delete(struct sotto_engine *e, struct job *j)
     if (err == SOTTO_OK)
         sotto_job_done(e, j, SOTTO_RESULT_OK, "deleted on this device");
     else if (err == SOTTO_ERR_NOT_FOUND)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "there is no message with this id");
+        sotto_job_done(e, j, SOTTO_RESULT_USAGE, "there is no message with this id");
     else
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
                        sotto_err_text(err));
@@ -166,7 +167,8 @@ static enum sotto_err hand_out(void *ctx, const struct sotto_message_record *m)
     struct show *s = ctx;
     struct shown *out;
 
-    s->j->last_row = m->row;
+    if (m->row > s->last) /* rows do not come in their order */
+        s->last = m->row;
     if (handed_out(s->e, m->id))
         return SOTTO_OK;
     if ((out = malloc(sizeof *out)) == NULL)
@@ -179,10 +181,11 @@ static enum sotto_err hand_out(void *ctx, const struct sotto_message_record *m)
 
 static void feed(struct sotto_engine *e, struct job *j)
 {
-    struct show s = {.e = e, .j = j};
+    struct show s = {.e = e, .j = j, .last = j->last_row};
 
-    (void)sotto_message_unshown(e->p, j->name[0] != '\0' ? j->name : NULL, j->last_row, 0, hand_out,
-                                &s);
+    if (sotto_message_unshown(e->p, j->name[0] != '\0' ? j->name : NULL, j->last_row, 0, hand_out,
+                              &s) == SOTTO_OK)
+        j->last_row = s.last;
 }
 
 /* Once: all that was there has been handed out. The receiver stays. */

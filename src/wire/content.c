@@ -129,7 +129,7 @@ static enum sotto_err get_contact_sync(const Sotto__Wire__ContactSync *m, struct
     int state = (int)m->state;
     enum sotto_err e;
 
-    if (state < SOTTO_CONTACT_REQUEST || state > SOTTO_CONTACT_BLOCKED)
+    if (state < SOTTO_CONTACT_NONE || state > SOTTO_CONTACT_BLOCKED)
         return SOTTO_ERR_MALFORMED;
     c->u.contact_sync.state = (enum sotto_contact_state)state;
     if ((e = sotto_proto_name(&m->name, c->u.contact_sync.name)) != 0 ||

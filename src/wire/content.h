@@ -25,7 +25,8 @@ enum sotto_receipt_state {
     SOTTO_RECEIPT_READ,
 };
 enum sotto_contact_state {
-    SOTTO_CONTACT_REQUEST = 1,
+    SOTTO_CONTACT_NONE, /* neither a contact nor blocked (any more) */
+    SOTTO_CONTACT_REQUEST,
     SOTTO_CONTACT_ACCEPTED,
     SOTTO_CONTACT_BLOCKED,
 };

@@ -450,7 +450,7 @@ KINDS = {
     21: ("receipt", {1: number("state", 1, 2), 2: size("ids", 16, many=(1, 256))}),
     22: ("typing", {1: flag("active")}),
     23: ("retry", {1: size("envelope_id", 16)}),
-    24: ("contact", {1: account("name"), 2: number("state", 1, 3), 3: size("their_token", 0, 16),
+    24: ("contact", {1: account("name"), 2: number("state", 0, 3), 3: size("their_token", 0, 16),
                      4: size("our_token", 0, 16), 5: size("verified_key", 0, 32)}),
     25: ("entry", {1: size("entry", ENTRY)}),
     26: ("grant", {}),

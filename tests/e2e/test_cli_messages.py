@@ -277,8 +277,8 @@ def check_delete(lab):
     bob.ok("delete", ids[0], ids[2])
     assert [m["id"] for m in bob.history("alice")] == [ids[1]]
     assert [m["id"] for m in alice.history("bob")] == ids
-    assert "no message" in bob.fails(1, "delete", ids[0])
-    assert bob.fails(1, "delete", "0" * 32, ids[1])
+    assert "no message" in bob.fails(2, "delete", ids[0])
+    assert bob.fails(2, "delete", "0" * 32, ids[1])
     assert bob.history("alice") == []
     assert "no failed message" in alice.fails(2, "resend", ids[0])
 
@@ -312,6 +312,30 @@ def check_requests(lab):
     bob.ok("unblock", "alice")
     bob.send("alice", "well then")
     assert alice.receive()[0]["text"] == "well then"
+
+
+def check_unblock_restores(lab):
+    """unblock: a request is a request again; a name without account is not blocked (5)"""
+    relay = lab.relay()
+    alice, bob = lab.people(relay, "alice", "bob")
+    assert "no account" in bob.fails(5, "block", "malory")
+    assert "not blocked" in bob.fails(2, "unblock", "malory")
+    alice.send("bob", "let me in")
+    bob.run("receive")
+    bob.ok("block", "alice")
+    bob.ok("unblock", "alice")
+    assert bob.json("contacts")[0]["state"] == "request"
+    assert alice.run("receive").out == "" and alice.history("bob")[0]["state"] == "stored"
+    assert "your own" in bob.fails(2, "block", "bob")
+
+
+def check_what_is_not_there(lab):
+    """an id, a code or a device that is not there: 2, and nothing was done"""
+    relay = lab.relay()
+    alice, = lab.people(relay, "alice")
+    for words in (("delete", "0" * 32), ("resend", "0" * 32), ("devices", "revoke", "0" * 16),
+                  ("devices", "approve", "AAAA-AAAA"), ("unblock", "nobody")):
+        assert alice.fails(2, *words), words
 
 
 def check_verify(lab):
@@ -391,6 +415,6 @@ sottolab.main([
     check_send, check_send_stdin, check_send_refused, check_send_unknown, check_wait_delivered,
     check_mailbox_full, check_receive, check_receive_json, check_receive_follow,
     check_receive_count_and_wait, check_messages_only, check_broken_pipe, check_safe_output,
-    check_history, check_delete, check_requests, check_verify, check_json_shapes,
+    check_history, check_delete, check_requests, check_unblock_restores, check_what_is_not_there, check_verify, check_json_shapes,
     check_many_in_order, check_text_is_not_in_clear,
 ])

@@ -179,6 +179,70 @@ static void a_blocked_one_is_not_shown_and_not_told(void **state)
 }
 
 /* What the relay forgot is told to it again; what it was to forget is not forgotten. */
+/* A request stays one: whoever was never accepted learns nothing, and may not write as a friend. */
+static void unblocking_a_request_does_not_accept_it(void **state)
+{
+    struct said m = phone_say(alice, "bob", "may I?", SOTTO_WAIT_STORED);
+
+    world_settle(&w);
+    for (int i = 0; i < 2; i++) /* a second block changes nothing of it */
+        assert_result(bob, phone_call(bob, SOTTO_OP_BLOCK, "alice", NULL), SOTTO_RESULT_OK);
+    assert_int_equal(contact_row(bob, "alice")->state, SOTTO_IS_BLOCKED);
+    assert_result(bob, phone_call(bob, SOTTO_OP_UNBLOCK, "alice", NULL), SOTTO_RESULT_OK);
+    world_settle(&w);
+    assert_int_equal(contact_row(bob, "alice")->state, SOTTO_IS_REQUEST);
+    assert_false(phone_contact(bob, "alice").has_our_token);
+    assert_false(contact_row(alice, "bob")->accepted_us);
+    assert_int_equal(phone_state(alice, &m), SOTTO_MESSAGE_STORED);
+    (void)phone_say(alice, "bob", "still?", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_int_equal(phone_printed(bob, "still?"), 1);
+    assert_true(bob->printed[bob->printed_count - 1].is_request);
+    assert_result(bob, phone_call(bob, SOTTO_OP_UNBLOCK, "alice", NULL), SOTTO_RESULT_USAGE);
+}
+
+/* Nobody heard of becomes nobody again, on all devices; his first message is a request. */
+static void unblocking_a_stranger_makes_no_contact_of_him(void **state)
+{
+    struct phone *second = phone_link(bob, "bob-2");
+
+    assert_result(bob, phone_call(bob, SOTTO_OP_UNBLOCK, "alice", NULL), SOTTO_RESULT_USAGE);
+    (void)phone_call(bob, SOTTO_OP_BLOCK, "alice", NULL);
+    world_settle(&w);
+    assert_int_equal(contact_row(bob, "alice")->state, SOTTO_IS_BLOCKED);
+    assert_int_equal(contact_row(second, "alice")->state, SOTTO_IS_BLOCKED);
+    (void)phone_say(alice, "bob", "before", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_int_equal(phone_printed(bob, NULL) + phone_printed(second, NULL), 0);
+    assert_result(second, phone_call(second, SOTTO_OP_UNBLOCK, "alice", NULL), SOTTO_RESULT_OK);
+    world_settle(&w);
+    assert_null(contact_row(bob, "alice"));
+    assert_null(contact_row(second, "alice"));
+    (void)phone_say(alice, "bob", "after", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_int_equal(phone_printed(bob, "after"), 1);
+    assert_int_equal(phone_printed(bob, NULL), 1);
+    assert_int_equal(contact_row(bob, "alice")->state, SOTTO_IS_REQUEST);
+}
+
+static void a_name_that_is_not_there_is_not_blocked(void **state)
+{
+    uint32_t request = phone_call(bob, SOTTO_OP_BLOCK, "malory", NULL);
+
+    world_settle(&w);
+    assert_result(bob, request, SOTTO_RESULT_UNKNOWN);
+    assert_null(contact_row(bob, "malory"));
+    /* Offline nobody can tell; who was heard of is blocked all the same. */
+    (void)phone_say(alice, "bob", "may I?", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    relay_stop(&w);
+    phone_cut(bob);
+    request = phone_call(bob, SOTTO_OP_BLOCK, "mallory", NULL);
+    world_settle(&w);
+    assert_result(bob, request, SOTTO_RESULT_UNREACHABLE);
+    assert_result(bob, phone_call(bob, SOTTO_OP_BLOCK, "alice", NULL), SOTTO_RESULT_OK);
+}
+
 static void a_block_outlives_the_relays_restore(void **state)
 {
     struct said m;
@@ -529,6 +593,9 @@ int main(void)
         T(writing_to_somebody_accepts_him, setup),
         T(the_token_opens_the_lane_of_friends, setup),
         T(a_blocked_one_is_not_shown_and_not_told, setup_friends),
+        T(unblocking_a_request_does_not_accept_it, setup),
+        T(unblocking_a_stranger_makes_no_contact_of_him, setup),
+        T(a_name_that_is_not_there_is_not_blocked, setup),
         T(a_block_outlives_the_relays_restore, setup_friends),
         T(somebody_who_writes_was_not_deleted, setup_friends),
         T(an_unknown_account_is_said_and_nothing_is_kept, setup),

@@ -120,7 +120,7 @@ static void rules(void **state)
         ROW(RECEIPT, COUNT, 1, 256, 2),
         ROW(RETRY, FIXED, 0, 16, 1),
         ROW(CONTACT_SYNC, NAME, 0, 0, 1),
-        ROW(CONTACT_SYNC, ENUM, 1, SOTTO_CONTACT_BLOCKED, 2),
+        ROW(CONTACT_SYNC, ENUM, 0, SOTTO_CONTACT_BLOCKED, 2),
         ROW(CONTACT_SYNC, OPTIONAL, 0, 16, 3),
         ROW(CONTACT_SYNC, OPTIONAL, 0, 16, 4),
         ROW(CONTACT_SYNC, OPTIONAL, 0, 32, 5),

@@ -44,6 +44,89 @@ static void messages_go_both_ways(void **state)
     assert_int_equal(phone_state(bob, &b), SOTTO_MESSAGE_READ);
 }
 
+/* --- a relay that brings things out of order --- */
+
+struct shuffle {
+    size_t noted, given;
+    const size_t *order; /* NULL: note them, and lose them */
+    size_t len[8];
+    uint8_t envelope[8][4096];
+};
+
+static bool shuffled(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct shuffle *s = ctx;
+    struct sotto_answer *a = NULL;
+    bool carry = true;
+
+    if (p != bob || way == UP || answer_type(body) != SOTTO_ANS_DELIVER)
+        return true;
+    assert_int_equal(sotto_answer_decode(body->p, body->n, &a), SOTTO_OK);
+    if (s->order == NULL) {
+        struct sotto_bytes e = a->u.deliver.envelope;
+
+        assert_true(s->noted < 8 && e.n <= sizeof s->envelope[0]);
+        s->len[s->noted] = e.n;
+        memcpy(s->envelope[s->noted++], e.p, e.n);
+        carry = false;
+    } else if (s->given < s->noted) {
+        size_t at = s->order[s->given++];
+
+        a->u.deliver.envelope = (struct sotto_bytes){s->envelope[at], s->len[at]};
+        put_answer(body, a, NULL);
+    }
+    sotto_answer_free(a);
+    return carry;
+}
+
+static void the_screen_has_the_order_of_writing(void **state)
+{
+    static const char *const texts[] = {"one", "two", "three", "four"};
+    static const size_t order[] = {0, 2, 3, 1};
+    struct shuffle *s = calloc(1, sizeof *s);
+    uint32_t request;
+    size_t seen = 0;
+
+    assert_non_null(s);
+    phone_stop(bob);
+    bob->reads = false;
+    for (size_t i = 0; i < 4; i++) {
+        (void)phone_say(alice, "bob", texts[i], SOTTO_WAIT_STORED);
+        world_run(&w);
+    }
+    w.carry = shuffled;
+    w.carry_ctx = s;
+    phone_start(bob);
+    world_run(&w);
+    assert_int_equal(s->noted, 4);
+    s->order = order;
+    phone_cut(bob);
+    world_settle(&w);
+    assert_int_equal(s->given, 4);
+    assert_int_equal(bob->printed_count, 0);
+    phone_forget(bob);
+    request = phone_call(bob, SOTTO_OP_HISTORY, "alice", NULL);
+    assert_result(bob, request, SOTTO_RESULT_OK);
+    bob->reads = true;
+    (void)phone_call(bob, SOTTO_OP_CONTACTS, NULL, NULL); /* starts to read */
+    assert_int_equal(bob->printed_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(bob->printed[i].text, texts[i]);
+        assert_false(bob->printed[i].gap);
+    }
+    for (size_t i = 0; i < bob->told_count; i++) {
+        const struct sotto_message *m = sotto_event_message(bob->told[i].event);
+
+        if (m != NULL && sotto_event_request(bob->told[i].event) == request)
+            assert_string_equal(m->text, texts[seen++]);
+    }
+    assert_int_equal(seen, 4);
+    /* What comes late after the others were printed comes last, and once. */
+    world_settle(&w);
+    assert_int_equal(bob->printed_count, 4);
+    free(s);
+}
+
 /* --- one fault at every single frame --- */
 
 struct line {
@@ -165,6 +248,7 @@ int main(void)
         T(exactly_once_when_the_relay_is_killed_before_any_frame),
         T(exactly_once_when_the_relay_is_killed_after_any_frame),
         T(messages_go_both_ways),
+        T(the_screen_has_the_order_of_writing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
