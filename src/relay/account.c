@@ -290,13 +290,14 @@ static enum sotto_err devices_drop(struct sotto_relay_conn *c, const struct list
     for (size_t i = 0; e == 0 && i < count; i++) {
         if (sotto_list_find(ch->next, boxes[i].device) != NULL)
             continue;
-        if ((b = sotto_relay_box_known(c->r, boxes[i].box)) != NULL)
-            sotto_relay_box_changed(c->r, b);
-        if ((e = sotto_rs_device_drop(c->r->store, boxes[i].box)) != 0)
-            return e;
-        if ((f = sotto_relay_effect(c->r, EFFECT_END_BOX)) == NULL)
+        if ((b = sotto_relay_box(c->r, boxes[i].box)) == NULL ||
+            (f = sotto_relay_effect(c->r, EFFECT_END_BOX)) == NULL)
             return SOTTO_ERR_NOMEM;
-        f->box = boxes[i].box;
+        f->box = b->id;
+        f->seq = sotto_box_next_seq(c->r, b) - 1;
+        if ((e = sotto_rs_floor_raise(c->r->store, b->id, f->seq)) != 0 ||
+            (e = sotto_rs_device_drop(c->r->store, b->id)) != 0)
+            return e;
     }
     return e;
 }
@@ -324,6 +325,7 @@ static enum sotto_err list_apply(struct sotto_relay_conn *c, const struct list_c
         if (e != 0)
             return e;
     }
+    sotto_directory_forget(c->r, c->s.name);
     if ((e = sotto_rs_list_add(s, c->s.account, ch->next->version, bytes)) != 0)
         return e;
     if ((f = sotto_relay_effect(c->r, EFFECT_LIST)) == NULL)
@@ -485,12 +487,13 @@ enum sotto_err sotto_relay_delete_account(struct sotto_relay_conn *c, const stru
     if ((e = sotto_rs_devices(s, account.id, boxes, &count)) != 0)
         return e;
     for (size_t i = 0; i < count; i++) {
-        if ((b = sotto_relay_box_known(c->r, boxes[i].box)) != NULL)
-            sotto_relay_box_changed(c->r, b);
-        if ((f = sotto_relay_effect(c->r, EFFECT_END_BOX)) == NULL)
+        if ((b = sotto_relay_box(c->r, boxes[i].box)) == NULL ||
+            (f = sotto_relay_effect(c->r, EFFECT_END_BOX)) == NULL)
             return SOTTO_ERR_NOMEM;
-        f->box = boxes[i].box;
+        f->box = b->id;
+        f->seq = sotto_box_next_seq(c->r, b) - 1;
     }
+    sotto_directory_forget(c->r, account.name);
     if ((e = sotto_rs_account_delete(s, account.id)) != 0)
         return e;
     sotto_log_info("account %s was deleted by its owner", account.name);

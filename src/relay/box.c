@@ -2,13 +2,10 @@
 /*
  * Boxes: numbers, room, and what is on its way to the device.
  *
- * A number is the boot epoch (24 bits) and a counter of this box in this boot (40 bits): it grows
- * for ever and is never given out twice, because the epoch is on disk before anybody can connect.
- * A number whose turn was undone is lost, not reused.
- *
  * What waits in a box is known here by number, size and sender's account; the last is in memory
- * only, to keep one sender from filling a box. A device gets what is committed, in the order of the
- * numbers, as far as the window allows.
+ * only, to keep one sender from filling a box. A device gets what is live or committed, in the
+ * order of the numbers, as far as the window allows. A number whose turn was undone is lost, not
+ * reused.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +13,7 @@
 #include "base/log.h"
 #include "relay/core.h"
 
-#define READ_AT_ONCE 32
+#define ENTRIES_KEPT 64 /* room that an empty box keeps */
 
 /* --- finding --- */
 
@@ -79,7 +76,10 @@ void sotto_relay_boxes_free(struct sotto_relay *r)
     for (size_t i = 0; i < r->box_room; i++) {
         for (struct box *b = r->boxes[i], *next; b != NULL; b = next) {
             next = b->next;
+            for (size_t k = 0; k < b->count; k++)
+                sotto_live_discard(b->entries[b->first + k].live);
             free(b->entries);
+            free(b->shares);
             free(b);
         }
     }
@@ -88,113 +88,185 @@ void sotto_relay_boxes_free(struct sotto_relay *r)
 
 /* --- what a box holds --- */
 
-static enum sotto_err entry_add(struct box *b, struct box_entry entry)
+size_t sotto_box_after(const struct box *b, uint64_t seq)
 {
-    if (b->count == b->room) {
-        size_t room = b->room == 0 ? 16 : b->room * 2;
-        struct box_entry *grown = realloc(b->entries, room * sizeof *grown);
+    size_t low = 0, high = b->count;
 
-        if (grown == NULL)
-            return SOTTO_ERR_NOMEM;
-        b->entries = grown;
-        b->room = room;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (b->entries[b->first + middle].seq <= seq)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    b->entries[b->count++] = entry;
-    b->lane_count[entry.request]++;
-    b->lane_bytes[entry.request] += entry.size;
+    return low;
+}
+
+struct box_entry *sotto_box_find(struct box *b, uint64_t seq)
+{
+    size_t i = seq > 0 ? sotto_box_after(b, seq - 1) : 0;
+    struct box_entry *e = &b->entries[b->first + i];
+
+    return i < b->count && e->seq == seq ? e : NULL;
+}
+
+static struct share *share_find(const struct box *b, int64_t sender)
+{
+    for (size_t i = 0; i < b->share_count; i++)
+        if (b->shares[i].sender == sender)
+            return &b->shares[i];
+    return NULL;
+}
+
+static bool share_add(struct box *b, const struct box_entry *e)
+{
+    struct share *s = share_find(b, e->sender);
+
+    if (s == NULL && b->share_count == b->share_room) {
+        size_t room = b->share_room == 0 ? 2 : b->share_room * 2;
+
+        if ((s = realloc(b->shares, room * sizeof *s)) == NULL)
+            return false;
+        b->shares = s;
+        b->share_room = room;
+        s = NULL;
+    }
+    if (s == NULL) {
+        s = &b->shares[b->share_count++];
+        *s = (struct share){.sender = e->sender};
+    }
+    s->count[e->request]++;
+    s->bytes[e->request] += e->size;
+    return true;
+}
+
+static void share_take(struct box *b, const struct box_entry *e)
+{
+    struct share *s = share_find(b, e->sender);
+
+    s->count[e->request]--;
+    s->bytes[e->request] -= e->size;
+    if (s->count[0] + s->count[1] == 0)
+        *s = b->shares[--b->share_count];
+}
+
+/* Room for one more at the end. */
+static bool entries_room(struct box *b)
+{
+    size_t room = b->room == 0 ? 4 : b->room * 2;
+    struct box_entry *p;
+
+    if (b->first + b->count < b->room)
+        return true;
+    if (b->first > b->room / 2) {
+        memmove(b->entries, b->entries + b->first, b->count * sizeof *b->entries);
+        b->first = 0;
+        return true;
+    }
+    if ((p = realloc(b->entries, room * sizeof *p)) == NULL)
+        return false;
+    b->entries = p;
+    b->room = room;
+    return true;
+}
+
+enum sotto_err sotto_box_add(struct box *b, const struct box_entry *entry)
+{
+    size_t i;
+
+    if (!entries_room(b) || !share_add(b, entry))
+        return SOTTO_ERR_NOMEM;
+    i = b->first + sotto_box_after(b, entry->seq);
+    memmove(b->entries + i + 1, b->entries + i, (b->first + b->count - i) * sizeof *b->entries);
+    b->entries[i] = *entry;
+    b->count++;
+    b->lane_count[entry->request]++;
+    b->lane_bytes[entry->request] += entry->size;
     return SOTTO_OK;
 }
 
-struct loading {
-    struct box fresh;
-    const struct box *old; /* remembers senders */
-    size_t at;
-};
-
-static enum sotto_err load_row(void *ctx, uint64_t seq, bool request, struct sotto_bytes envelope)
+/* Takes n entries out, from the i-th on. */
+static void entries_cut(struct box *b, size_t i, size_t n)
 {
-    struct loading *l = ctx;
-    struct box_entry entry = {.seq = seq, .size = (uint32_t)envelope.n, .request = request};
+    struct box_entry *e = b->entries + b->first + i;
 
-    while (l->at < l->old->count && l->old->entries[l->at].seq < seq)
-        l->at++;
-    if (l->at < l->old->count && l->old->entries[l->at].seq == seq)
-        entry.sender = l->old->entries[l->at].sender;
-    return entry_add(&l->fresh, entry);
-}
-
-static enum sotto_err load(struct sotto_relay *r, struct box *b)
-{
-    struct loading l = {.old = b};
-    enum sotto_err e;
-
-    if (b->loaded)
-        return SOTTO_OK;
-    if ((e = sotto_rs_box_index(r->store, b->id, load_row, &l)) != 0) {
-        free(l.fresh.entries);
-        return e;
+    for (size_t k = 0; k < n; k++) {
+        b->lane_count[e[k].request]--;
+        b->lane_bytes[e[k].request] -= e[k].size;
+        share_take(b, &e[k]);
     }
-    free(b->entries);
-    b->entries = l.fresh.entries;
-    b->count = l.fresh.count;
-    b->room = l.fresh.room;
-    memcpy(b->lane_count, l.fresh.lane_count, sizeof b->lane_count);
-    memcpy(b->lane_bytes, l.fresh.lane_bytes, sizeof b->lane_bytes);
-    b->loaded = true;
-    return SOTTO_OK;
-}
-
-void sotto_relay_box_changed(struct sotto_relay *r, struct box *b)
-{
-    b->loaded = false;
-    if (b->dirty)
+    b->count -= n;
+    if (i == 0)
+        b->first += n;
+    else
+        memmove(e, e + n, (b->count - i) * sizeof *e);
+    if (b->count > 0)
         return;
-    b->dirty = true;
-    b->next_dirty = r->dirty;
-    r->dirty = b;
+    b->first = 0;
+    if (b->room <= ENTRIES_KEPT)
+        return;
+    free(b->entries);
+    b->entries = NULL;
+    b->room = 0;
 }
 
-static void mark_dirty(struct sotto_relay *r, struct box *b)
+static void entry_release(struct sotto_relay *r, const struct box *b, const struct box_entry *e)
 {
-    bool loaded = b->loaded;
-
-    sotto_relay_box_changed(r, b);
-    b->loaded = loaded;
+    if (e->row != NULL) {
+        sotto_idset_remove(&r->mail.ids, sotto_idset_key(b->id, e->id));
+        sotto_mail_unwanted(r, e->row, e->size);
+    }
+    if (e->live == NULL)
+        return;
+    sotto_answer_ripen(r, e->live->answer, true);
+    sotto_live_unlink(r, e->live);
+    free(e->live);
 }
 
-void sotto_relay_boxes_settle(struct sotto_relay *r, bool committed)
+void sotto_box_drop(struct sotto_relay *r, struct box *b, uint64_t seq)
 {
-    struct box *b;
+    size_t n = sotto_box_after(b, seq);
 
-    while ((b = r->dirty) != NULL) {
-        r->dirty = b->next_dirty;
-        b->dirty = false;
-        b->loaded = b->loaded && committed;
+    for (size_t i = 0; i < n; i++)
+        entry_release(r, b, &b->entries[b->first + i]);
+    if (n > 0)
+        entries_cut(b, 0, n);
+}
+
+void sotto_box_remove(struct sotto_relay *r, struct box *b, uint64_t seq)
+{
+    struct box_entry *e = sotto_box_find(b, seq);
+
+    if (e == NULL)
+        return;
+    entry_release(r, b, e);
+    entries_cut(b, (size_t)(e - b->entries) - b->first, 1);
+}
+
+void sotto_box_expire(struct sotto_relay *r, struct box *b, uint32_t before_day)
+{
+    for (size_t i = b->count; i-- > 0;) {
+        struct box_entry *e = &b->entries[b->first + i];
+
+        if (e->live != NULL || e->day >= before_day)
+            continue;
+        entry_release(r, b, e);
+        entries_cut(b, i, 1);
     }
 }
 
 /* --- putting in --- */
 
-/* The share of one account in what waits on one lane. */
-static void share_of(const struct box *b, int64_t sender, bool request, size_t *ret_count,
-                     size_t *ret_bytes)
-{
-    *ret_count = *ret_bytes = 0;
-    for (size_t i = 0; i < b->count; i++) {
-        if (b->entries[i].sender != sender || b->entries[i].request != request)
-            continue;
-        ++*ret_count;
-        *ret_bytes += b->entries[i].size;
-    }
-}
-
-static enum sotto_parcel_state room_for(const struct sotto_relay *r, const struct box *b,
-                                        const struct parcel_in *p)
+enum sotto_parcel_state sotto_box_room(const struct sotto_relay *r, const struct box *b,
+                                       const struct parcel_in *p)
 {
     const struct sotto_relay_config *cf = &r->config;
-    size_t count, bytes, n = p->envelope.n;
+    const struct share *share = share_find(b, p->sender);
+    size_t count = share != NULL ? share->count[p->request] : 0;
+    size_t bytes = share != NULL ? share->bytes[p->request] : 0;
+    size_t n = p->envelope.n;
 
-    share_of(b, p->sender, p->request, &count, &bytes);
     if (p->request) {
         if (b->lane_count[1] >= REQUEST_BOX_MAX)
             return SOTTO_PARCEL_FULL;
@@ -210,14 +282,14 @@ static enum sotto_parcel_state room_for(const struct sotto_relay *r, const struc
     return SOTTO_PARCEL_STORED;
 }
 
-static uint64_t next_seq(const struct sotto_relay *r, const struct box *b)
+uint64_t sotto_box_next_seq(const struct sotto_relay *r, const struct box *b)
 {
     uint64_t last = (uint64_t)r->epoch << 40;
 
     if (b->last_seq > last)
         last = b->last_seq;
-    if (b->count > 0 && b->entries[b->count - 1].seq > last)
-        last = b->entries[b->count - 1].seq;
+    if (b->count > 0 && b->entries[b->first + b->count - 1].seq > last)
+        last = b->entries[b->first + b->count - 1].seq;
     return last + 1;
 }
 
@@ -225,24 +297,22 @@ static enum sotto_err put(struct sotto_relay *r, struct box *b, const struct par
                           const uint8_t id[SOTTO_ENVELOPE_ID])
 {
     struct box_entry entry = {
-        .seq = next_seq(r, b),
+        .seq = sotto_box_next_seq(r, b),
         .sender = p->sender,
         .size = (uint32_t)p->envelope.n,
+        .day = (uint32_t)(sotto_now_ms(r->env) / DAY_MS),
         .request = p->request,
     };
-    uint32_t day = (uint32_t)(sotto_now_ms(r->env) / DAY_MS);
-    struct effect *f;
+    struct effect *f = sotto_relay_effect(r, EFFECT_ENVELOPE);
     enum sotto_err e;
 
-    mark_dirty(r, b);
-    b->last_seq = entry.seq;
-    if ((e = sotto_rs_box_put(r->store, b->id, entry.seq, id, day, p->request, p->envelope)) != 0 ||
-        (e = entry_add(b, entry)) != 0)
-        return e;
-    if ((f = sotto_relay_effect(r, EFFECT_ENVELOPE)) == NULL)
+    if (f == NULL || (e = sotto_box_add(b, &entry)) != 0)
         return SOTTO_ERR_NOMEM;
     f->box = b->id;
-    return SOTTO_OK;
+    b->last_seq = entry.seq;
+    if ((e = sotto_mail_put(r, b, sotto_box_find(b, entry.seq), id, p->envelope.p)) != 0)
+        sotto_box_remove(r, b, entry.seq);
+    return e;
 }
 
 enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
@@ -251,74 +321,30 @@ enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
 {
     struct box *b = sotto_relay_box(r, box);
     uint8_t id[SOTTO_ENVELOPE_ID];
-    enum sotto_parcel_state state;
-    enum sotto_err e;
+    enum sotto_parcel_state state = SOTTO_PARCEL_STORED;
+    enum sotto_err e = SOTTO_OK;
 
     if (b == NULL)
         return SOTTO_ERR_NOMEM;
-    if ((e = load(r, b)) != 0)
-        return e;
     sotto_envelope_id(parcel->envelope.p, parcel->envelope.n, id);
+    /* What was live before it goes to the disk before it, or a crash would turn the order round. */
+    if ((e = sotto_live_spill(r, b)) != 0)
+        return e;
     /* Sent again because the answer was lost: it is there, whatever room is left. */
-    e = sotto_rs_box_has(r->store, box, id);
+    if (!sotto_idset_has(&r->mail.ids, sotto_idset_key(box, sotto_get_u64(id))) &&
+        (state = sotto_box_room(r, b, parcel)) == SOTTO_PARCEL_STORED)
+        e = put(r, b, parcel, id);
     if (e == 0)
-        *ret_state = SOTTO_PARCEL_STORED;
-    if (e != SOTTO_ERR_NOT_FOUND)
-        return e;
-    state = room_for(r, b, parcel);
-    if (state == SOTTO_PARCEL_STORED && (e = put(r, b, parcel, id)) != 0)
-        return e;
-    *ret_state = state;
-    return SOTTO_OK;
+        *ret_state = state;
+    return e;
 }
 
 /* --- taking out --- */
 
-static void entries_drop(struct box *b, uint64_t seq)
-{
-    size_t n = 0;
-
-    while (n < b->count && b->entries[n].seq <= seq) {
-        b->lane_count[b->entries[n].request]--;
-        b->lane_bytes[b->entries[n].request] -= b->entries[n].size;
-        n++;
-    }
-    if (n == 0)
-        return;
-    memmove(b->entries, b->entries + n, (b->count - n) * sizeof *b->entries);
-    b->count -= n;
-}
-
-enum sotto_err sotto_relay_box_drop(struct sotto_relay *r, int64_t box, uint64_t seq)
-{
-    struct box *b = sotto_relay_box(r, box);
-    enum sotto_err e;
-
-    if (b == NULL)
-        return SOTTO_ERR_NOMEM;
-    if (seq > b->acked)
-        b->acked = seq;
-    mark_dirty(r, b);
-    if ((e = sotto_rs_box_drop(r->store, box, seq)) == 0 && b->loaded)
-        entries_drop(b, seq);
-    return e;
-}
-
-enum sotto_err sotto_relay_box_expire(struct sotto_relay *r, int64_t box, uint32_t before_day)
-{
-    struct box *b = sotto_relay_box_known(r, box);
-    uint32_t dropped = 0;
-    enum sotto_err e = sotto_rs_box_expire(r->store, box, before_day, &dropped);
-
-    if (e == 0 && dropped > 0 && b != NULL)
-        sotto_relay_box_changed(r, b);
-    return e;
-}
-
 enum sotto_err sotto_relay_ack(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
+    struct box *b = sotto_relay_box_known(c->r, c->s.box);
     uint64_t seq = q->u.ack.seq;
-    enum sotto_err e;
 
     if (seq > c->cursor)
         seq = c->cursor; /* nothing was sent beyond: such a number is a mistake */
@@ -327,8 +353,11 @@ enum sotto_err sotto_relay_ack(struct sotto_relay_conn *c, const struct sotto_re
         c->flight_first = (c->flight_first + 1) % c->flight_room;
         c->flight_count--;
     }
-    if ((e = sotto_relay_box_drop(c->r, c->s.box, seq)) != 0)
-        return e;
+    if (b != NULL) {
+        if (seq > b->acked)
+            b->acked = seq;
+        sotto_box_drop(c->r, b, seq);
+    }
     if (c->more)
         sotto_relay_want_pump(c);
     sotto_relay_done(c, q->id);
@@ -373,40 +402,45 @@ static bool flight_add(struct sotto_relay_conn *c, uint64_t seq, size_t size)
     return true;
 }
 
-static enum sotto_err send_row(void *ctx, uint64_t seq, bool request, struct sotto_bytes envelope)
+/* An answer is encoded with a copy of the envelope; one that lies in the store is read first. */
+static enum sotto_err send_entry(struct sotto_relay_conn *c, const struct box_entry *e)
 {
-    struct sotto_relay_conn *c = ctx;
+    struct sotto_relay *r = c->r;
     struct sotto_answer a = {.type = SOTTO_ANS_DELIVER};
+    enum sotto_err err = SOTTO_OK;
 
-    if (!window_open(c))
-        return SOTTO_ERR_AGAIN;
-    if (!flight_add(c, seq, envelope.n))
-        return SOTTO_ERR_NOMEM;
-    a.u.deliver.seq = seq;
-    a.u.deliver.envelope = envelope;
-    a.u.deliver.request = request;
+    if (e->live == NULL) {
+        if (r->envelope == NULL && (r->envelope = malloc(SOTTO_ENVELOPE_MAX)) == NULL)
+            return SOTTO_ERR_NOMEM;
+        err = sotto_rs_mail_read(r->store, e->row->id, e->at, e->size, r->envelope);
+    }
+    if (err == 0 && !flight_add(c, e->seq, e->size))
+        err = SOTTO_ERR_NOMEM;
+    if (err != 0)
+        return err;
+    a.u.deliver.seq = e->seq;
+    a.u.deliver.envelope =
+        (struct sotto_bytes){e->live != NULL ? e->live->bytes : r->envelope, e->size};
+    a.u.deliver.request = e->request;
     sotto_relay_answer(c, &a);
-    if (c->s.ending)
-        return SOTTO_ERR_AGAIN;
-    c->cursor = seq;
+    c->cursor = e->seq;
     return SOTTO_OK;
 }
 
 void sotto_relay_pump(struct sotto_relay_conn *c)
 {
-    while (c->more && c->s.stage == STAGE_BEGUN && !c->s.ending && window_open(c)) {
-        uint64_t before = c->cursor;
-        enum sotto_err e =
-            sotto_rs_box_read(c->r->store, c->s.box, c->cursor, READ_AT_ONCE, send_row, c);
+    struct box *b = sotto_relay_box_known(c->r, c->s.box);
+    enum sotto_err e = SOTTO_OK;
+    size_t i;
 
-        if (e == SOTTO_ERR_AGAIN)
-            return;
-        if (e != 0) {
-            sotto_log_local("a mailbox could not be read: %s", sotto_err_text(e));
-            sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay could not read the mailbox");
-            return;
-        }
-        if (c->cursor == before)
-            c->more = false;
-    }
+    if (!c->more || c->s.stage != STAGE_BEGUN || c->s.ending)
+        return;
+    for (i = b != NULL ? sotto_box_after(b, c->cursor) : 0;
+         b != NULL && i < b->count && e == 0 && window_open(c) && !c->s.ending; i++)
+        e = send_entry(c, &b->entries[b->first + i]);
+    c->more = b != NULL && i < b->count;
+    if (e == 0)
+        return;
+    sotto_log_local("a mailbox could not be read: %s", sotto_err_text(e));
+    sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay could not read the mailbox");
 }

@@ -45,8 +45,8 @@ static const struct rule {
     [SOTTO_REQ_GET_LISTS] = {sotto_relay_get_lists, STAGE_MEMBER, 8, false},
     [SOTTO_REQ_GET_BUNDLE] = {sotto_relay_get_bundle, STAGE_MEMBER, 10, true},
     [SOTTO_REQ_PUT_PREKEYS] = {sotto_relay_put_prekeys, STAGE_MEMBER, 60, true},
-    [SOTTO_REQ_SUBMIT] = {sotto_relay_submit, STAGE_MEMBER, 1, true},
-    [SOTTO_REQ_ACK] = {sotto_relay_ack, STAGE_BEGUN, 1, true},
+    [SOTTO_REQ_SUBMIT] = {sotto_relay_submit, STAGE_MEMBER, 1, false},
+    [SOTTO_REQ_ACK] = {sotto_relay_ack, STAGE_BEGUN, 1, false},
     [SOTTO_REQ_SET_TOKENS] = {sotto_relay_set_tokens, STAGE_MEMBER, 10, true},
     [SOTTO_REQ_DELETE_ACCOUNT] = {sotto_relay_delete_account, STAGE_MEMBER, 20, true},
     [SOTTO_REQ_PING] = {ping, STAGE_ANY, 1, false},
@@ -68,6 +68,17 @@ static enum sotto_err note_id(struct sotto_relay_conn *c, uint32_t id)
     }
     c->ids[c->id_count++] = id;
     return SOTTO_OK;
+}
+
+void sotto_relay_forget_id(struct sotto_relay_conn *c, uint32_t id)
+{
+    for (size_t i = c->id_count; i-- > 0;) {
+        if (c->ids[i] != id)
+            continue;
+        memmove(c->ids + i, c->ids + i + 1, (c->id_count - i - 1) * sizeof *c->ids);
+        c->id_count--;
+        return;
+    }
 }
 
 static enum sotto_err run(struct sotto_relay_conn *c, const struct sotto_request *q)
@@ -253,6 +264,7 @@ void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, cons
 
 void sotto_relay_conn_free(struct sotto_relay_conn *c)
 {
+    sotto_answers_forget(c);
     sotto_relay_assembly_free(c->assembly);
     free(c->lanes);
     free(c->flights);

@@ -27,11 +27,17 @@
 #define LINKING_IDLE_MS    (LINK_MS + 60 * 1000)
 #define IDLE_MS            (10 * 60 * 1000ull)
 #define SWEEP_MS           5000
-#define SWEEP_BOXES        200
+#define SWEEP_BOXES        4096
 #define CLOCK_TRUST_MS     (60 * 60 * 1000ull)
 #define CLOCK_SLACK_MS     (60 * 1000ull)
 #define INVITE_KEPT_MS     (30 * DAY_MS) /* so that a late one is told what it is */
 #define LIST_FRAME_BUDGET  (96 * 1024)
+#define TOKENS_KNOWN       8
+#define PERSONS_KNOWN      65536
+
+struct sotto_relay;
+struct sotto_relay_conn;
+#include "relay/box.h"
 
 enum stage {
     STAGE_OPEN = 1,
@@ -115,6 +121,7 @@ struct sotto_relay_conn {
     size_t id_count, id_room;
     uint32_t highest_lane; /* of the submits */
 
+    struct answer_due *answers; /* to submits, not given yet */
     struct assembly *assembly;
     struct lane *lanes;
     size_t lane_count;
@@ -126,36 +133,11 @@ struct sotto_relay_conn {
     bool more; /* the box may hold more than was sent */
 };
 
-struct box_entry {
-    uint64_t seq;
-    int64_t sender; /* account; 0: not known any more */
-    uint32_t size;
-    bool request;
-};
-
-/*
- * A device's mailbox as this process knows it. Never freed before the relay is: its counter must
- * not start again.
- */
-struct box {
-    int64_t id;
-    struct box *next; /* same hash */
-    bool loaded;      /* entries say what the store holds */
-    bool dirty;       /* changed in this turn */
-    struct box *next_dirty;
-    uint64_t last_seq; /* given out in this boot; 0: none */
-    uint64_t acked;    /* in this boot; 0: not known */
-    struct box_entry *entries;
-    size_t count, room;
-    size_t lane_count[2], lane_bytes[2]; /* main, request */
-    struct sotto_relay_conn *conn;       /* signed in */
-    bool low_told;
-};
-
 /* What is to be done once the turn is committed. */
 enum effect_type {
     EFFECT_ATTACH,      /* conn: it is the box's connection now */
-    EFFECT_END_BOX,     /* box: its device was removed */
+    EFFECT_BEGUN,       /* conn, seq: it has committed up to there, and wants the rest */
+    EFFECT_END_BOX,     /* box, seq: its device was removed; nothing up to seq is wanted */
     EFFECT_LIST,        /* account, list: tell its devices, but not conn */
     EFFECT_LINKED,      /* account, device, list: it was listed */
     EFFECT_LINK_ASKED,  /* account: tell its devices */
@@ -166,7 +148,7 @@ struct effect {
     enum effect_type type;
     struct sotto_relay_conn *conn;
     int64_t account, box;
-    uint64_t device;
+    uint64_t device, seq;
     uint32_t n;
     struct effect_list *list;
 };
@@ -199,13 +181,21 @@ struct sotto_relay {
 
     struct box **boxes; /* by id, chained; room is a power of two */
     size_t box_count, box_room;
-    struct box *dirty;
+    struct mail mail;
+    struct live *live_first, *live_last; /* oldest first */
+    struct answer_due *ripe;             /* to be given once the turn is over */
+    uint8_t *envelope;                   /* room for one */
+    bool sweeping;                       /* this turn has time for what nobody waits for */
+
+    struct person **persons; /* by name, chained */
+    size_t person_count;
+    uint64_t person_seed;
 
     struct guard name_guard, address_guard, stranger_guard;
     uint64_t next_sweep, next_debt;
     uint64_t clock_now, clock_mono; /* the clock has gone evenly since */
     uint32_t swept_day;
-    int64_t sweep_box; /* -1: done for swept_day */
+    size_t sweep_slot; /* of the table of boxes */
 };
 
 /* --- relay.c --- */
@@ -233,6 +223,8 @@ void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t 
 void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, const char *text);
 /* Answers every request of the undone turn, puts the connection back. */
 void sotto_relay_conn_undo(struct sotto_relay_conn *c);
+/* The request gets its answer another way; if this turn is undone, it is not refused. */
+void sotto_relay_forget_id(struct sotto_relay_conn *c, uint32_t id);
 /* The turn is over for it. */
 void sotto_relay_conn_settle(struct sotto_relay_conn *c);
 void sotto_relay_conn_free(struct sotto_relay_conn *c);
@@ -270,28 +262,26 @@ enum sotto_err sotto_relay_list_check(const struct sotto_relay *r, const char *n
 bool sotto_relay_certificate_ok(const struct sotto_relay_conn *c, bool has,
                                 const uint8_t certificate[32]);
 
-/* --- box.c --- */
-/* NULL: no memory. */
-struct box *sotto_relay_box(struct sotto_relay *r, int64_t id);
-struct box *sotto_relay_box_known(struct sotto_relay *r, int64_t id); /* NULL: not known */
-struct parcel_in {
-    int64_t sender; /* account */
-    bool own;       /* the sender is the recipient's other device */
-    bool request;
-    struct sotto_bytes envelope;
+/* --- directory.c --- */
+/*
+ * What the store says about accounts, remembered: submits ask for nothing else. What is found stays
+ * good until the next call that may forget it: within one request.
+ */
+struct person {
+    struct person *next; /* same hash */
+    struct sotto_rs_account account;
+    size_t token_count; /* of those that were checked lately */
+    uint8_t tokens[TOKENS_KNOWN][SOTTO_TOKEN];
+    size_t box_count;
+    struct sotto_rs_box boxes[];
 };
-enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
-                                     const struct parcel_in *parcel,
-                                     enum sotto_parcel_state *ret_state);
-/* Drops all up to seq. */
-enum sotto_err sotto_relay_box_drop(struct sotto_relay *r, int64_t box, uint64_t seq);
-enum sotto_err sotto_relay_box_expire(struct sotto_relay *r, int64_t box, uint32_t before_day);
-void sotto_relay_box_changed(struct sotto_relay *r, struct box *b);
-/* The turn ended: what boxes remember of it is true, or has to be read again. */
-void sotto_relay_boxes_settle(struct sotto_relay *r, bool committed);
-/* Sends what fits into the window. */
-void sotto_relay_pump(struct sotto_relay_conn *c);
-void sotto_relay_window_reset(struct sotto_relay_conn *c, uint64_t cursor);
-void sotto_relay_boxes_free(struct sotto_relay *r);
+/* NOT_FOUND, or what the store says. */
+enum sotto_err sotto_directory_find(struct sotto_relay *r, const char *name, struct person **ret);
+/* NOT_FOUND: not a token of that account. */
+enum sotto_err sotto_directory_token(struct sotto_relay *r, struct person *p,
+                                     const uint8_t token[SOTTO_TOKEN]);
+/* Something about an account, or about all of them, is not as it was. */
+void sotto_directory_forget(struct sotto_relay *r, const char *name);
+void sotto_directory_forget_all(struct sotto_relay *r);
 
 #endif

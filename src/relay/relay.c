@@ -56,13 +56,14 @@ static enum sotto_err start(struct sotto_relay *r, const struct sotto_relay_conf
 
     if ((e = sotto_rs_identity_load(r->store, r->env, &r->self)) != 0 ||
         (e = sotto_random(r->env, r->tag_key.b, sizeof r->tag_key.b)) != 0 ||
+        (e = sotto_random(r->env, &r->person_seed, sizeof r->person_seed)) != 0 ||
         (e = sotto_guard_init(&r->name_guard, r->env)) != 0 ||
         (e = sotto_guard_init(&r->address_guard, r->env)) != 0 ||
         (e = sotto_guard_init(&r->stranger_guard, r->env)) != 0 ||
         (e = sotto_relay_reconfigure(r, config)) != 0)
         return e;
     /* Their tags were made under the key of an earlier boot. */
-    if ((e = sotto_rs_handed_expire(r->store, UINT64_MAX)) != 0)
+    if ((e = sotto_rs_handed_expire(r->store, UINT64_MAX)) != 0 || (e = sotto_mail_load(r)) != 0)
         return e;
     return sotto_rs_boot(r->store, &r->epoch);
 }
@@ -80,13 +81,23 @@ enum sotto_err sotto_relay_new(const struct sotto_env *env, struct sotto_relay_s
     r->ready_end = &r->ready;
     r->next_sweep = sotto_mono_ms(env);
     r->next_debt = UINT64_MAX;
-    r->sweep_box = -1;
+    r->mail.bytes = SOTTO_BUF(ROW_BYTES + SOTTO_ENVELOPE_MAX);
     if ((e = start(r, config)) != 0) {
         sotto_relay_free(r);
         return e;
     }
     *ret = r;
     return SOTTO_OK;
+}
+
+static void answers_drop(struct sotto_relay *r)
+{
+    struct answer_due *a;
+
+    while ((a = r->ripe) != NULL) {
+        r->ripe = a->next_ripe;
+        free(a);
+    }
 }
 
 static void effects_clear(struct sotto_relay *r)
@@ -114,7 +125,12 @@ void sotto_relay_free(struct sotto_relay *r)
     }
     effects_clear(r);
     free(r->effects);
+    answers_drop(r);
+    sotto_mail_free(r);
     sotto_relay_boxes_free(r);
+    sotto_directory_forget_all(r);
+    free(r->persons);
+    free(r->envelope);
     sotto_guard_free(&r->name_guard);
     sotto_guard_free(&r->address_guard);
     sotto_guard_free(&r->stranger_guard);
@@ -258,7 +274,8 @@ void sotto_relay_undo(struct sotto_relay *r, enum sotto_err why)
         sotto_rs_rollback(r->store);
     r->in_turn = false;
     effects_clear(r);
-    sotto_relay_boxes_settle(r, false);
+    sotto_mail_settle(r, false);
+    sotto_directory_forget_all(r);
     while ((c = r->touched) != NULL) {
         r->touched = c->next_touched;
         sotto_relay_conn_undo(c);
@@ -286,6 +303,18 @@ static void attach(struct sotto_relay *r, struct sotto_relay_conn *c)
                         "this device signed in on another connection");
     b->conn = c;
     b->low_told = false;
+}
+
+/* What it has committed is dropped once it is certain that it is the one who says so. */
+static void begun(struct sotto_relay *r, const struct effect *f)
+{
+    struct box *b = sotto_relay_box_known(r, f->conn->s.box);
+
+    if (f->seq > b->acked)
+        b->acked = f->seq;
+    sotto_box_drop(r, b, f->seq);
+    sotto_relay_window_reset(f->conn, f->seq);
+    sotto_relay_want_pump(f->conn);
 }
 
 static void push_list(struct sotto_relay_conn *c, const struct effect_list *l)
@@ -345,9 +374,14 @@ static void carry_out(struct sotto_relay *r, const struct effect *f)
         if (f->conn != NULL)
             attach(r, f->conn);
         break;
+    case EFFECT_BEGUN:
+        if (f->conn != NULL)
+            begun(r, f);
+        break;
     case EFFECT_END_BOX:
         if ((c = conn_of(r, f->box)) != NULL)
             sotto_relay_end(c, SOTTO_CLOSING_REVOKED, "this device was removed from its account");
+        sotto_box_drop(r, sotto_relay_box_known(r, f->box), f->seq);
         break;
     case EFFECT_LIST:
     case EFFECT_LINK_ASKED:
@@ -376,18 +410,20 @@ static bool storing_again(void)
 
 enum sotto_err sotto_relay_turn(struct sotto_relay *r)
 {
-    bool wrote = r->in_turn;
     struct sotto_relay_conn *c;
-    enum sotto_err e = wrote ? sotto_rs_commit(r->store) : SOTTO_OK;
+    enum sotto_err e;
 
-    r->in_turn = false;
-    if (e == SOTTO_ERR_IO)
-        return e;
-    if (e != 0)
+    if (r->in_turn && (e = sotto_mail_write(r)) != 0)
         sotto_relay_undo(r, e);
-    else if (wrote && r->failing)
+    if (r->in_turn && (e = sotto_rs_commit(r->store)) != 0) {
+        if (e == SOTTO_ERR_IO)
+            return e;
+        sotto_relay_undo(r, e);
+    }
+    if (r->in_turn && r->failing)
         r->failing = storing_again();
-    sotto_relay_boxes_settle(r, true);
+    r->in_turn = r->sweeping = false;
+    sotto_mail_settle(r, true);
     while ((c = r->touched) != NULL) {
         r->touched = c->next_touched;
         sotto_relay_conn_settle(c);
@@ -395,11 +431,13 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
     for (size_t i = 0; i < r->effect_count; i++)
         carry_out(r, &r->effects[i]);
     effects_clear(r);
+    sotto_answers_give(r);
     while ((c = r->pump) != NULL) {
         r->pump = c->next_pump;
         c->pumping = false;
         sotto_relay_pump(c);
     }
+    sotto_rs_mail_read_done(r->store);
     return SOTTO_OK;
 }
 
@@ -441,9 +479,11 @@ void sotto_relay_want_pump(struct sotto_relay_conn *c)
 
 uint64_t sotto_relay_deadline(const struct sotto_relay *r)
 {
-    if (r->ready != NULL || r->pump != NULL)
+    uint64_t at = r->next_debt < r->next_sweep ? r->next_debt : r->next_sweep;
+
+    if (r->ready != NULL || r->pump != NULL || r->ripe != NULL)
         return 0;
-    return r->next_debt < r->next_sweep ? r->next_debt : r->next_sweep;
+    return r->live_first != NULL && r->live_first->due < at ? r->live_first->due : at;
 }
 
 static void end_idle(struct sotto_relay_conn *c, uint64_t mono)
@@ -477,40 +517,36 @@ static bool clock_trusted(struct sotto_relay *r, uint64_t now, uint64_t mono)
 }
 
 /* A few boxes at a time, so that a large relay does not stand still. Once round a day. */
-static enum sotto_err sweep_boxes(struct sotto_relay *r, uint64_t now)
+static void sweep_boxes(struct sotto_relay *r, uint64_t now)
 {
-    int64_t boxes[SWEEP_BOXES];
-    size_t count = SWEEP_BOXES;
     uint32_t day = (uint32_t)(now / DAY_MS);
-    enum sotto_err e = SOTTO_OK;
+    size_t end;
 
-    if (!clock_trusted(r, now, sotto_mono_ms(r->env)))
-        return SOTTO_OK;
-    if (r->sweep_box < 0 && r->swept_day != day) {
+    if (!clock_trusted(r, now, sotto_mono_ms(r->env)) || day <= r->config.lifetime_days)
+        return;
+    if (r->swept_day != day) {
         r->swept_day = day;
-        r->sweep_box = 0;
+        r->sweep_slot = 0;
     }
-    if (r->sweep_box < 0 || day <= r->config.lifetime_days)
-        return SOTTO_OK;
-    if ((e = sotto_rs_boxes(r->store, r->sweep_box, boxes, &count)) != 0)
-        return e;
-    for (size_t i = 0; e == 0 && i < count; i++)
-        e = sotto_relay_box_expire(r, boxes[i], day - r->config.lifetime_days);
-    r->sweep_box = count < SWEEP_BOXES ? -1 : boxes[count - 1];
-    return e;
+    end = r->box_room - r->sweep_slot < SWEEP_BOXES ? r->box_room : r->sweep_slot + SWEEP_BOXES;
+    for (; r->sweep_slot < end; r->sweep_slot++)
+        for (struct box *b = r->boxes[r->sweep_slot]; b != NULL; b = b->next)
+            sotto_box_expire(r, b, day - r->config.lifetime_days);
 }
 
 static enum sotto_err sweep_store(struct sotto_relay *r)
 {
     uint64_t now = sotto_now_ms(r->env);
-    enum sotto_err e = sotto_relay_write(r);
+    enum sotto_err e;
 
-    if (e != 0 || (e = sotto_rs_links_expire(r->store, now > LINK_MS ? now - LINK_MS : 0)) != 0 ||
+    sweep_boxes(r, now);
+    if ((e = sotto_relay_write(r)) != 0 ||
+        (e = sotto_rs_links_expire(r->store, now > LINK_MS ? now - LINK_MS : 0)) != 0 ||
         (e = sotto_rs_handed_expire(r->store, now)) != 0 ||
         (e = sotto_rs_invites_expire(r->store, now > INVITE_KEPT_MS ? now - INVITE_KEPT_MS : 0)) !=
             0)
         return e;
-    return sweep_boxes(r, now);
+    return sotto_mail_compact(r);
 }
 
 void sotto_relay_tick(struct sotto_relay *r)
@@ -528,16 +564,26 @@ void sotto_relay_tick(struct sotto_relay *r)
                 end_idle(c, mono);
         }
     }
-    if (!sweep)
-        return;
-    r->next_sweep = mono + SWEEP_MS;
-    if ((e = sweep_store(r)) != 0)
+    e = sotto_live_spill_due(r, mono);
+    if (sweep) {
+        r->next_sweep = mono + SWEEP_MS;
+        r->sweeping = true;
+        if (e == 0)
+            e = sweep_store(r);
+    }
+    if (e != 0)
         sotto_relay_undo(r, e);
 }
 
 void sotto_relay_shutdown(struct sotto_relay *r)
 {
+    enum sotto_err e;
+
     for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
         if (!c->s.ending)
             sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is going down; try again later");
+    /* What was live goes to the disk, what is not wanted any more goes from it. */
+    r->sweeping = true;
+    if ((e = sotto_relay_write(r)) != 0 || (e = sotto_live_spill_due(r, UINT64_MAX)) != 0)
+        sotto_relay_undo(r, e);
 }

@@ -146,19 +146,21 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
 enum sotto_err sotto_relay_begin(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
     uint64_t committed = q->u.begin.committed;
-    enum sotto_err e = sotto_rs_lease_begun(c->r->store, c->s.box);
+    struct box *b = sotto_relay_box(c->r, c->s.box);
+    struct effect *f = sotto_relay_effect(c->r, EFFECT_BEGUN);
+    enum sotto_err e;
 
-    if (e != 0)
-        return e;
+    if (b == NULL || f == NULL)
+        return SOTTO_ERR_NOMEM;
     if (committed >> 40 > c->r->epoch) {
         sotto_log_peer("a device claims to have committed what was never sent; ignored");
         committed = 0;
     }
-    if (committed > 0 && (e = sotto_relay_box_drop(c->r, c->s.box, committed)) != 0)
+    if ((e = sotto_rs_lease_begun(c->r->store, b->id, committed)) != 0)
         return e;
+    f->conn = c;
+    f->seq = committed;
     c->s.stage = STAGE_BEGUN;
-    sotto_relay_window_reset(c, committed);
-    sotto_relay_want_pump(c);
     sotto_relay_done(c, q->id);
     return SOTTO_OK;
 }

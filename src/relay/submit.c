@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/kdf.h"
 #include "relay/core.h"
 
 #define HOUR_MS (3600 * 1000ull)
@@ -148,10 +147,8 @@ struct submit {
     struct sotto_relay_conn *c;
     uint32_t id;
     const struct assembly *a;
-    struct sotto_rs_account to;
+    struct person *to;
     bool own, request;
-    struct sotto_rs_box boxes[SOTTO_DEVICES_MAX];
-    size_t box_count;
 };
 
 static struct sotto_bytes envelope_of(const struct assembly *a, size_t i)
@@ -161,9 +158,9 @@ static struct sotto_bytes envelope_of(const struct assembly *a, size_t i)
 
 static int64_t box_of(const struct submit *s, uint64_t device)
 {
-    for (size_t i = 0; i < s->box_count; i++)
-        if (s->boxes[i].device == device)
-            return s->boxes[i].box;
+    for (size_t i = 0; i < s->to->box_count; i++)
+        if (s->to->boxes[i].device == device)
+            return s->to->boxes[i].box;
     return 0;
 }
 
@@ -174,7 +171,7 @@ static enum sotto_err refuse_list_changed(struct submit *s)
     static const char text[] = "the recipient's device list is another one";
     SOTTO_AUTO_BUF mem = SOTTO_BUF(LIST_FRAME_BUDGET + SOTTO_LIST_MAX);
     struct sotto_rs_lists l;
-    enum sotto_err e = sotto_rs_lists_since(s->c->r->store, s->to.id, s->a->list_version,
+    enum sotto_err e = sotto_rs_lists_since(s->c->r->store, s->to->account.id, s->a->list_version,
                                             LIST_FRAME_BUDGET, &mem, &l);
 
     if (e != 0)
@@ -192,18 +189,16 @@ static enum sotto_err refuse_list_changed(struct submit *s)
  * who was blocked is not told. */
 static enum sotto_err find_lane(struct submit *s)
 {
-    uint8_t hash[32];
     enum sotto_err e;
 
-    s->own = s->to.id == s->c->s.account;
+    s->own = s->to->account.id == s->c->s.account;
     s->request = false;
     if (s->own)
         return SOTTO_OK;
     s->request = true;
     if (!s->a->has_token)
         return SOTTO_OK;
-    sotto_sha256(s->a->token, sizeof s->a->token, hash);
-    e = sotto_rs_token_check(s->c->r->store, s->to.id, hash);
+    e = sotto_directory_token(s->c->r, s->to, s->a->token);
     s->request = e == SOTTO_ERR_NOT_FOUND;
     return e == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : e;
 }
@@ -213,27 +208,26 @@ static enum sotto_err judge(struct submit *s, bool *ret_go_on)
 {
     struct sotto_relay_conn *c = s->c;
     uint64_t wait;
-    enum sotto_err e = sotto_rs_account_find(c->r->store, s->a->to, &s->to);
+    enum sotto_err e = sotto_directory_find(c->r, s->a->to, &s->to);
 
     *ret_go_on = false;
-    if (e == SOTTO_ERR_NOT_FOUND || (e == 0 && s->to.gone)) {
+    if (e == SOTTO_ERR_NOT_FOUND || (e == 0 && s->to->account.gone)) {
         sotto_relay_refuse(c, s->id, e == 0 ? SOTTO_RELAY_NAME_GONE : SOTTO_RELAY_UNKNOWN_ACCOUNT,
                            e == 0 ? "this account was deleted" : "no account has this name here");
         return SOTTO_OK;
     }
     if (e != 0)
         return e;
-    if (s->to.version != s->a->list_version) {
-        lanes_close(c, s->to.id, s->a);
+    if (s->to->account.version != s->a->list_version) {
+        lanes_close(c, s->to->account.id, s->a);
         return refuse_list_changed(s);
     }
-    if ((e = find_lane(s)) != 0 ||
-        (e = sotto_rs_devices(c->r->store, s->to.id, s->boxes, &s->box_count)) != 0)
+    if ((e = find_lane(s)) != 0)
         return e;
     if (s->request && !s->a->ephemeral &&
         (wait = sotto_guard_count(&c->r->stranger_guard, &c->s.account, sizeof c->s.account,
                                   REQUEST_HOUR_MAX, HOUR_MS, sotto_mono_ms(c->r->env))) > 0) {
-        lanes_close(c, s->to.id, s->a);
+        lanes_close(c, s->to->account.id, s->a);
         sotto_relay_refuse_until(c, s->id, wait,
                                  "too many messages to people who have not accepted you yet");
         return SOTTO_OK;
@@ -259,27 +253,32 @@ static enum sotto_parcel_state pass_on(struct submit *s, size_t i)
     return SOTTO_PARCEL_STORED;
 }
 
-static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state *ret_state)
+static struct parcel_in parcel_of(const struct submit *s, size_t i)
 {
-    uint64_t device = s->a->parcels[i].device;
-    int64_t box = box_of(s, device);
-    struct parcel_in parcel = {
+    return (struct parcel_in){
         .sender = s->c->s.account,
         .own = s->own,
         .request = s->request,
         .envelope = envelope_of(s->a, i),
     };
+}
+
+static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state *ret_state)
+{
+    uint64_t device = s->a->parcels[i].device;
+    int64_t box = box_of(s, device), account = s->to->account.id;
+    struct parcel_in parcel = parcel_of(s, i);
     enum sotto_parcel_state state = SOTTO_PARCEL_GONE;
     enum sotto_err e;
 
-    if (!lane_open(s->c, s->to.id, device, s->a->parcels[i].lane)) {
+    if (!lane_open(s->c, account, device, s->a->parcels[i].lane)) {
         *ret_state = SOTTO_PARCEL_LANE_CLOSED;
         return SOTTO_OK;
     }
     if (box != 0 && (e = sotto_relay_box_store(s->c->r, box, &parcel, &state)) != 0)
         return e;
     if (state != SOTTO_PARCEL_STORED)
-        lane_close(s->c, s->to.id, device, s->a->parcels[i].lane);
+        lane_close(s->c, account, device, s->a->parcels[i].lane);
     *ret_state = state;
     return SOTTO_OK;
 }
@@ -287,21 +286,60 @@ static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state 
 static enum sotto_err apply(struct submit *s)
 {
     struct sotto_answer a = {.id = s->id, .type = SOTTO_ANS_SUBMITTED};
+    enum sotto_err e = s->a->ephemeral ? SOTTO_OK : sotto_relay_write(s->c->r);
 
     a.u.submitted.count = s->a->count;
-    for (size_t i = 0; i < s->a->count; i++) {
-        enum sotto_err e = SOTTO_OK;
-
+    for (size_t i = 0; e == 0 && i < s->a->count; i++) {
         a.u.submitted.results[i].device = s->a->parcels[i].device;
         if (s->a->ephemeral)
             a.u.submitted.results[i].state = pass_on(s, i);
         else
             e = store(s, i, &a.u.submitted.results[i].state);
-        if (e != 0)
-            return e;
     }
-    sotto_relay_answer(s->c, &a);
-    return SOTTO_OK;
+    if (e == 0)
+        sotto_relay_answer(s->c, &a);
+    return e;
+}
+
+/* --- live --- */
+
+/* All of them or none: one that has to be stored decides the answer's time anyway. */
+static bool all_live(const struct submit *s)
+{
+    for (size_t i = 0; i < s->a->count; i++) {
+        int64_t box = box_of(s, s->a->parcels[i].device);
+        struct box *b = box != 0 ? sotto_relay_box_known(s->c->r, box) : NULL;
+        struct parcel_in parcel = parcel_of(s, i);
+
+        if (b == NULL || !sotto_live_possible(b, parcel.envelope.n) ||
+            !lane_open(s->c, s->to->account.id, s->a->parcels[i].device, s->a->parcels[i].lane) ||
+            sotto_box_room(s->c->r, b, &parcel) != SOTTO_PARCEL_STORED)
+            return false;
+    }
+    return !s->a->ephemeral && s->a->count > 0;
+}
+
+static enum sotto_err pass_live(struct submit *s)
+{
+    struct answer_due *due = sotto_answer_due(s->c, s->id, s->a->count);
+    enum sotto_err e = due != NULL ? SOTTO_OK : SOTTO_ERR_NOMEM;
+    size_t taken = 0;
+
+    for (size_t i = 0; e == 0 && i < s->a->count; i++) {
+        struct parcel_in parcel = parcel_of(s, i);
+
+        due->devices[i] = s->a->parcels[i].device;
+        e = sotto_live_put(s->c->r, sotto_relay_box_known(s->c->r, box_of(s, due->devices[i])),
+                           &parcel, due);
+        taken += e == 0;
+    }
+    if (e == 0) {
+        due->lane = s->a->highest_lane;
+        sotto_relay_forget_id(s->c, s->id); /* this turn's end does not decide about it */
+    } else if (due != NULL) {
+        sotto_answer_forget(s->c->r, due, s->a->count - taken);
+    }
+    return e;
 }
 
 static enum sotto_err finish(struct sotto_relay_conn *c, uint32_t id, const struct assembly *a)
@@ -316,8 +354,9 @@ static enum sotto_err finish(struct sotto_relay_conn *c, uint32_t id, const stru
         sotto_relay_refuse(c, id, a->code, "the frames of this submit do not fit together");
         return SOTTO_OK;
     }
-    e = judge(&s, &go_on);
-    return e != 0 || !go_on ? e : apply(&s);
+    if ((e = judge(&s, &go_on)) != 0 || !go_on)
+        return e;
+    return all_live(&s) ? pass_live(&s) : apply(&s);
 }
 
 enum sotto_err sotto_relay_submit(struct sotto_relay_conn *c, const struct sotto_request *q)
@@ -353,6 +392,7 @@ enum sotto_err sotto_relay_set_tokens(struct sotto_relay_conn *c, const struct s
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_TOO_MANY, "too many delivery tokens");
         return SOTTO_OK;
     }
+    sotto_directory_forget(c->r, c->s.name);
     if (e == 0)
         sotto_relay_done(c, q->id);
     return e;

@@ -453,6 +453,48 @@ enum sotto_err sotto_rows_copy(const struct sotto_rows *rows, int col, void *ret
     return SOTTO_OK;
 }
 
+/* --- parts of blobs --- */
+
+void sotto_db_blobs_done(struct sotto_db *db)
+{
+    (void)sqlite3_blob_close(db->blob);
+    db->blob = NULL;
+}
+
+static int blob_open(struct sotto_db *db, const char *table, const char *column, int64_t row)
+{
+    int rc;
+
+    if (db->blob != NULL && db->blob_table == table &&
+        (rc = sqlite3_blob_reopen(db->blob, row)) == SQLITE_OK)
+        return rc;
+    sotto_db_blobs_done(db);
+    db->blob_table = table;
+    return sqlite3_blob_open(db->conn, "main", table, column, row, 0, &db->blob);
+}
+
+enum sotto_err sotto_db_blob_read(struct sotto_db *db, const char *table, const char *column,
+                                  int64_t row, uint32_t at, uint32_t len, uint8_t *ret)
+{
+    int rc;
+
+    if (db->lost != SOTTO_OK)
+        return db->lost;
+    rc = blob_open(db, table, column, row);
+    if (rc == SQLITE_ERROR) { /* what it says of a row that is not there */
+        sotto_db_blobs_done(db);
+        return SOTTO_ERR_NOT_FOUND;
+    }
+    if (rc == SQLITE_OK) {
+        if ((int64_t)at + len > sqlite3_blob_bytes(db->blob))
+            return SOTTO_ERR_MALFORMED;
+        rc = sqlite3_blob_read(db->blob, ret, (int)len, (int)at);
+    }
+    if (rc != SQLITE_OK)
+        sotto_db_blobs_done(db);
+    return finish(db, rc);
+}
+
 /* --- transactions --- */
 
 enum sotto_err sotto_db_begin(struct sotto_db *db)

@@ -81,4 +81,13 @@ const char *sotto_rows_text(const struct sotto_rows *rows, int col); /* NULL is 
 /* MALFORMED when the column is not exactly len bytes. */
 enum sotto_err sotto_rows_copy(const struct sotto_rows *rows, int col, void *ret, size_t len);
 
+/*
+ * Part of one large blob, without reading the whole. What is open for that is kept for the next
+ * call, and holds a view of the database as it is now: sotto_db_blobs_done() before anything is
+ * written. NOT_FOUND: no such row; MALFORMED: it is shorter.
+ */
+enum sotto_err sotto_db_blob_read(struct sotto_db *db, const char *table, const char *column,
+                                  int64_t row, uint32_t at, uint32_t len, uint8_t *ret);
+void sotto_db_blobs_done(struct sotto_db *db);
+
 #endif

@@ -24,6 +24,8 @@ struct sotto_db {
     int reported;          /* the last error that was logged; 0 after a commit */
     struct cached **cache; /* open addressing, room is a power of two */
     size_t used, room;
+    sqlite3_blob *blob; /* of blob_table; NULL: none open */
+    const char *blob_table;
     char *path;
 };
 

@@ -310,6 +310,7 @@ void sotto_db_close(struct sotto_db *db)
 {
     if (db == NULL)
         return;
+    sotto_db_blobs_done(db);
     for (size_t i = 0; i < db->room; i++) {
         if (db->cache[i] == NULL)
             continue;

@@ -97,8 +97,7 @@ enum sotto_err sotto_rs_device_drop(struct sotto_relay_store *s, int64_t box)
 {
     enum sotto_err e;
 
-    if ((e = sotto_rs_one_time_clear(s, box)) != 0 ||
-        (e = sotto_db_run(s->db, "DELETE FROM envelope WHERE box = ?", "i", box)) != 0)
+    if ((e = sotto_rs_one_time_clear(s, box)) != 0)
         return e;
     return sotto_db_run(s->db,
                         "UPDATE device SET listed = 0, certificate = NULL, adopt = 0,"
@@ -120,9 +119,10 @@ enum sotto_err sotto_rs_lease_swap(struct sotto_relay_store *s, int64_t box,
                         (size_t)SOTTO_LEASE, box);
 }
 
-enum sotto_err sotto_rs_lease_begun(struct sotto_relay_store *s, int64_t box)
+enum sotto_err sotto_rs_lease_begun(struct sotto_relay_store *s, int64_t box, uint64_t committed)
 {
-    return sotto_db_run(s->db, "UPDATE device SET begun = 1 WHERE box = ?", "i", box);
+    return sotto_db_run(s->db, "UPDATE device SET begun = 1, floor = max(floor, ?) WHERE box = ?",
+                        "ui", committed, box);
 }
 
 /* --- devices that ask to be listed --- */

@@ -10,7 +10,7 @@
 /*
  * An account that was deleted keeps its row with gone = 1 and nothing but the name. A device that
  * was removed keeps its row with listed = 0, so that it can be told so. Box numbers are never used
- * twice (AUTOINCREMENT). An envelope's row holds the day and no sender.
+ * twice (AUTOINCREMENT). A row of mail holds the envelopes of one commit (relay_mail.c).
  */
 static const struct sotto_migration steps[] = {
     {"CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
@@ -49,6 +49,12 @@ static const struct sotto_migration steps[] = {
      "  day INTEGER NOT NULL, request INTEGER NOT NULL, bytes BLOB NOT NULL,"
      "  PRIMARY KEY (box, seq)) STRICT, WITHOUT ROWID;"
      "CREATE UNIQUE INDEX envelope_id ON envelope (box, id);"},
+
+    {"CREATE TABLE mail (id INTEGER PRIMARY KEY, places BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;"
+     "ALTER TABLE device ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;"
+     "INSERT INTO mail (places, bytes) SELECT unhex(printf('%016X%016X%s%08X%08X%02X', box, seq,"
+     "  hex(id), length(bytes), day, request)), bytes FROM envelope ORDER BY box, seq;"
+     "DROP TABLE envelope;"},
 };
 
 enum sotto_err sotto_rs_first(enum sotto_err query, struct sotto_rows *rows)
@@ -382,7 +388,6 @@ enum sotto_err sotto_rs_opaque_record(struct sotto_relay_store *s, int64_t accou
 enum sotto_err sotto_rs_account_delete(struct sotto_relay_store *s, int64_t account)
 {
     static const char *const all[] = {
-        "DELETE FROM envelope WHERE box IN (SELECT box FROM device WHERE account = ?)",
         "DELETE FROM one_time WHERE box IN (SELECT box FROM device WHERE account = ?)",
         "DELETE FROM handed WHERE box IN (SELECT box FROM device WHERE account = ?)",
         "DELETE FROM device WHERE account = ?",

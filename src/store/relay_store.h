@@ -162,14 +162,16 @@ enum sotto_err sotto_rs_device_add(struct sotto_relay_store *s, int64_t account,
                                    const uint8_t *signed_prekey);
 enum sotto_err sotto_rs_device_entry(struct sotto_relay_store *s, int64_t box,
                                      const uint8_t entry[SOTTO_ENTRY_BYTES]);
-/* Not listed any more: box, pre-keys, lease and certificate go. */
+/* Not listed any more: pre-keys, lease and certificate go. What lies in the box goes when the owner
+ * of the mail says so. */
 enum sotto_err sotto_rs_device_drop(struct sotto_relay_store *s, int64_t box);
 /* After a restore: the certificate of the first sign-in (NULL: none) is the enrolled one. */
 enum sotto_err sotto_rs_certificate_adopt(struct sotto_relay_store *s, int64_t box,
                                           const uint8_t *certificate);
 enum sotto_err sotto_rs_lease_swap(struct sotto_relay_store *s, int64_t box,
                                    const uint8_t lease[SOTTO_LEASE]);
-enum sotto_err sotto_rs_lease_begun(struct sotto_relay_store *s, int64_t box);
+/* The device works with its lease, and has committed what it got up to that number. */
+enum sotto_err sotto_rs_lease_begun(struct sotto_relay_store *s, int64_t box, uint64_t committed);
 
 /* --- devices that ask to be listed --- */
 
@@ -220,30 +222,38 @@ enum sotto_err sotto_rs_handed_put(struct sotto_relay_store *s, const uint8_t ta
 /* Those that expired before; UINT64_MAX: all. */
 enum sotto_err sotto_rs_handed_expire(struct sotto_relay_store *s, uint64_t before_ms);
 
-/* --- boxes --- */
+/* --- mail: envelopes that wait --- */
 
-/* EXISTS: an envelope with this id lies in the box. */
-enum sotto_err sotto_rs_box_put(struct sotto_relay_store *s, int64_t box, uint64_t seq,
-                                const uint8_t id[SOTTO_ENVELOPE_ID], uint32_t day, bool request,
-                                struct sotto_bytes envelope);
-/* NOT_FOUND. */
-enum sotto_err sotto_rs_box_has(struct sotto_relay_store *s, int64_t box,
-                                const uint8_t id[SOTTO_ENVELOPE_ID]);
-/* Called for each row in order; anything but OK ends the walk and is returned. The envelope of
- * sotto_rs_box_index() has its length only (p NULL). */
-typedef enum sotto_err sotto_rs_box_fn(void *ctx, uint64_t seq, bool request,
-                                       struct sotto_bytes envelope);
-enum sotto_err sotto_rs_box_index(struct sotto_relay_store *s, int64_t box, sotto_rs_box_fn *fn,
-                                  void *ctx);
-enum sotto_err sotto_rs_box_read(struct sotto_relay_store *s, int64_t box, uint64_t after,
-                                 uint32_t count, sotto_rs_box_fn *fn, void *ctx);
-/* Drops all up to seq. */
-enum sotto_err sotto_rs_box_drop(struct sotto_relay_store *s, int64_t box, uint64_t seq);
-/* Drops what came before that day. */
-enum sotto_err sotto_rs_box_expire(struct sotto_relay_store *s, int64_t box, uint32_t before_day,
-                                   uint32_t *ret_dropped);
-/* Boxes with a number above `after`, in order; count is the room, then how many there are. */
-enum sotto_err sotto_rs_boxes(struct sotto_relay_store *s, int64_t after, int64_t *ret,
-                              size_t *count);
+/*
+ * All envelopes of one commit lie in one row, as one row each would cost more than everything else
+ * that a relay does. What lies where is read once, at the start; then the relay knows it. A row
+ * goes when nothing in it is wanted any more.
+ */
+struct sotto_rs_place {
+    int64_t box;
+    uint64_t seq;
+    uint8_t id[SOTTO_ENVELOPE_ID];
+    uint32_t at, len; /* in the row's bytes */
+    uint32_t day;     /* of arrival, since 1970 */
+    bool request;
+};
+/* Adds a row; places are in the order of their bytes, without gaps. */
+enum sotto_err sotto_rs_mail_add(struct sotto_relay_store *s, const struct sotto_rs_place *places,
+                                 size_t count, struct sotto_bytes bytes, int64_t *ret_row);
+/* Called for each envelope of a row, or of all rows in their order; anything but OK ends the walk
+ * and is returned. MALFORMED: a row is not what it should be. */
+typedef enum sotto_err sotto_rs_place_fn(void *ctx, int64_t row, const struct sotto_rs_place *p);
+enum sotto_err sotto_rs_mail_places(struct sotto_relay_store *s, int64_t row, sotto_rs_place_fn *fn,
+                                    void *ctx);
+enum sotto_err sotto_rs_mail_each(struct sotto_relay_store *s, sotto_rs_place_fn *fn, void *ctx);
+/* Copies len bytes out of a row. NOT_FOUND, MALFORMED: there are no such bytes. */
+enum sotto_err sotto_rs_mail_read(struct sotto_relay_store *s, int64_t row, uint32_t at,
+                                  uint32_t len, uint8_t *ret);
+void sotto_rs_mail_read_done(struct sotto_relay_store *s); /* before anything is written */
+enum sotto_err sotto_rs_mail_drop(struct sotto_relay_store *s, int64_t row);
+/* Nothing up to this number waits in the box any more, whatever rows still hold. */
+enum sotto_err sotto_rs_floor_raise(struct sotto_relay_store *s, int64_t box, uint64_t seq);
+/* NOT_FOUND: no listed device has this box. */
+enum sotto_err sotto_rs_floor(struct sotto_relay_store *s, int64_t box, uint64_t *ret);
 
 #endif

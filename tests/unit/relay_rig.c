@@ -270,7 +270,10 @@ struct sotto_answer *client_ask(struct client *c, struct sotto_request *q)
     struct sotto_answer *a;
 
     rig_turn(c->r);
-    a = take(c, id);
+    if ((a = take(c, id)) == NULL) {
+        rig_pass(c->r, RIG_LIVE_MS);
+        a = take(c, id);
+    }
     assert_non_null(a);
     return a;
 }

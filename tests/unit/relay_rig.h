@@ -64,7 +64,9 @@ void client_tell(struct client *c, struct sotto_request *q); /* id 0 */
 void client_raw(struct client *c, const void *body, size_t len);
 /* The next frame that came, NULL: none. Free with sotto_answer_free(). */
 struct sotto_answer *client_next(struct client *c);
-/* Sends, ends the turn, returns the answer (pushes before it are kept). */
+/* Sends, ends the turn, returns the answer (pushes before it are kept). What went to a device that
+ * is there is stored after a moment, which passes. */
+#define RIG_LIVE_MS 50
 struct sotto_answer *client_ask(struct client *c, struct sotto_request *q);
 /* The same, for what is only done or refused: 0, or the error's code; -1: another answer. */
 int client_try(struct client *c, struct sotto_request *q);

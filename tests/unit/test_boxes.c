@@ -155,7 +155,7 @@ static void test_numbers_are_never_given_twice(void **state)
         else
             rig_restart(&r);
         dev_connect(&r, &alice, &a, 0);
-        dev_connect(&r, &bob, &b, 0);
+        dev_connect(&r, &bob, &b, last);
         assert_int_equal(say("next", 1), SOTTO_PARCEL_STORED);
         seq = expect_deliver(&b, "next");
         assert_true(seq > last);

@@ -426,13 +426,14 @@ static struct sotto_env_fixed fixed_env(void)
     return env;
 }
 
-static void make_account_1(struct sotto_relay_store *s)
+static void make_account(struct sotto_relay_store *s)
 {
     static uint8_t opaque[SOTTO_OPAQUE_RECORD], entry[SOTTO_ENTRY_BYTES],
         prekey[SOTTO_PREKEY_BYTES];
-    uint8_t key[32], id[SOTTO_ENVELOPE_ID];
+    struct sotto_rs_place places[2] = {{.len = 100, .day = 20000}, {.len = 100, .day = 20000}};
+    uint8_t key[32], envelopes[200];
     struct sotto_rs_device d;
-    int64_t account;
+    int64_t account, row;
 
     fill(opaque, sizeof opaque, 1);
     fill(entry, sizeof entry, 2);
@@ -444,15 +445,20 @@ static void make_account_1(struct sotto_relay_store *s)
         sotto_rs_device_add(s, account, 0xfedcba9876543210u, entry, key, false, prekey), 0);
     assert_int_equal(sotto_rs_device_find(s, account, 0xfedcba9876543210u, &d), 0);
     assert_int_equal(sotto_rs_token_add(s, account, key), 0);
-    for (uint8_t i = 1; i <= 2; i++) {
-        fill(id, sizeof id, i);
-        assert_int_equal(sotto_rs_box_put(s, d.box, (1ull << 40) + i, id, 20000, i == 2,
-                                          (struct sotto_bytes){entry, 100}),
-                         0);
+    for (uint8_t i = 0; i < 2; i++) {
+        fill(places[i].id, sizeof places[i].id, i + 1);
+        places[i].box = d.box;
+        places[i].seq = (1ull << 40) + i + 1;
+        places[i].at = i * 100u;
+        places[i].request = i == 1;
+        memcpy(envelopes + places[i].at, entry, 100);
     }
+    assert_int_equal(
+        sotto_rs_mail_add(s, places, 2, (struct sotto_bytes){envelopes, sizeof envelopes}, &row),
+        0);
 }
 
-static void make_relay_1(const char *path)
+static void make_relay(const char *path)
 {
     struct sotto_env_fixed env = fixed_env();
     struct sotto_rs_identity identity;
@@ -466,29 +472,38 @@ static void make_relay_1(const char *path)
     assert_int_equal(sotto_rs_address_put(s, "127.0.0.1:12345"), 0);
     fill(hash, sizeof hash, 130);
     assert_int_equal(sotto_rs_invite_add(s, hash, 2, 1800000000000u), 0);
-    make_account_1(s);
+    make_account(s);
     sotto_rs_close(s);
 }
 
-static enum sotto_err check_envelope_1(void *ctx, uint64_t seq, bool request,
-                                       struct sotto_bytes envelope)
-{
-    int *seen = ctx;
+struct mail_seen {
+    struct sotto_relay_store *s;
+    int64_t box;
+    unsigned count;
+};
 
-    (*seen)++;
-    assert_true(seq == (1ull << 40) + (uint64_t)*seen && request == (*seen == 2));
-    assert_int_equal(envelope.n, 100);
-    assert_filled(envelope.p, 100, 2);
+static enum sotto_err check_place(void *ctx, int64_t row, const struct sotto_rs_place *p)
+{
+    struct mail_seen *v = ctx;
+    uint8_t envelope[100];
+
+    v->count++;
+    assert_true(p->box == v->box && p->seq == (1ull << 40) + v->count && p->day == 20000);
+    assert_true(p->request == (v->count == 2));
+    assert_filled(p->id, sizeof p->id, (uint8_t)v->count);
+    assert_int_equal(p->len, 100);
+    assert_int_equal(sotto_rs_mail_read(v->s, row, p->at, p->len, envelope), 0);
+    assert_filled(envelope, 100, 2);
     return SOTTO_OK;
 }
 
-static void check_account_1(struct sotto_relay_store *s)
+static void check_account(struct sotto_relay_store *s)
 {
     uint8_t key[32], opaque[SOTTO_OPAQUE_RECORD], list[SOTTO_LIST_MAX], prekey[SOTTO_PREKEY_BYTES];
     struct sotto_rs_account a;
     struct sotto_rs_device d;
     size_t len;
-    int seen = 0;
+    struct mail_seen seen = {.s = s};
 
     fill(key, sizeof key, 120);
     assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
@@ -505,11 +520,13 @@ static void check_account_1(struct sotto_relay_store *s)
     assert_int_equal(sotto_rs_signed_get(s, d.box, prekey), 0);
     assert_filled(prekey, sizeof prekey, 3);
     assert_int_equal(sotto_rs_token_check(s, a.id, key), 0);
-    assert_int_equal(sotto_rs_box_read(s, d.box, 0, 10, check_envelope_1, &seen), 0);
-    assert_int_equal(seen, 2);
+    seen.box = d.box;
+    assert_int_equal(sotto_rs_mail_each(s, check_place, &seen), 0);
+    assert_int_equal(seen.count, 2);
+    sotto_rs_mail_read_done(s);
 }
 
-static void relay_1_opens(void **state)
+static void relay_opens(const char *fixture)
 {
     struct sotto_env_fixed env = fixed_env();
     struct sotto_rs_identity identity;
@@ -518,7 +535,7 @@ static void relay_1_opens(void **state)
     uint8_t hash[32];
     uint32_t epoch;
 
-    take("relay-1.db", "relay.db");
+    take(fixture, "relay.db");
     env.fail_random = 1; /* nothing may be made anew */
     assert_int_equal(sotto_rs_open(folder_file(&dir, "relay.db"), false, NULL, &s, why, sizeof why),
                      0);
@@ -529,8 +546,19 @@ static void relay_1_opens(void **state)
     assert_string_equal(address, "127.0.0.1:12345");
     fill(hash, sizeof hash, 130);
     assert_int_equal(sotto_rs_invite_check(s, hash, 1795000000000u), 0);
-    check_account_1(s);
+    check_account(s);
     sotto_rs_close(s);
+}
+
+/* One row an envelope became rows of mail. */
+static void relay_1_opens(void **state)
+{
+    relay_opens("relay-1.db");
+}
+
+static void relay_2_opens(void **state)
+{
+    relay_opens("relay-2.db");
 }
 
 /* --- making them --- */
@@ -542,9 +570,9 @@ static void make_all(void **state)
     char path[512];
 
     (void)umask(077);
-    snprintf(path, sizeof path, "%s/relay-1.db", make_to);
+    snprintf(path, sizeof path, "%s/relay-2.db", make_to);
     if (!file_exists(path))
-        make_relay_1(path);
+        make_relay(path);
     snprintf(path, sizeof path, "%s/profile-2", make_to);
     if (!file_exists(path)) {
         assert_int_equal(mkdir(path, 0700), 0);
@@ -563,6 +591,7 @@ int main(int argc, char **argv)
         CASE(who_was_blocked_in_version_1_can_go_back),
         CASE(profile_2_opens),
         CASE(relay_1_opens),
+        CASE(relay_2_opens),
     };
     const struct CMUnitTest make[] = {
         cmocka_unit_test(make_all),

@@ -585,20 +585,22 @@ static void fail_disk(int result)
 
 static void test_full_disk_refuses_and_recovers(void **state)
 {
-    struct dev alice, bob, carol;
-    struct client a, b, c, *all[] = {&a, &b, &c};
+    struct dev alice, bob, carol, dave;
+    struct client a, b, c, d, *all[] = {&a, &b, &c};
     struct sotto_request q, ping = {.type = SOTTO_REQ_PING};
     struct sotto_answer *answer;
 
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
+    dev_join(&r, &dave, &d, "dave");
+    client_free(&d); /* what is for him has to be stored */
     dev_make(&r, &carol, "carol");
     client_open(&r, &c, NULL);
 
     fail_disk(SQLITE_FULL);
     q = dev_register(&carol, NULL);
     client_send(&c, &q);
-    q = submit_to(&bob, "in the same turn", 1);
+    q = submit_to(&dave, "in the same turn", 1);
     client_send(&a, &q);
     client_send(&b, &ping);
     rig_turn(&r);
@@ -617,12 +619,14 @@ static void test_full_disk_refuses_and_recovers(void **state)
     q = dev_register(&carol, NULL);
     assert_int_equal(client_try(&c, &q), 0);
     /* Nothing overtakes what was refused: the lane is closed until the client begins another. */
-    q = submit_to(&bob, "later", 1);
+    q = submit_to(&dave, "later", 1);
     assert_int_equal(submit(&a, &q), SOTTO_PARCEL_LANE_CLOSED);
-    q = submit_to(&bob, "later", 2);
+    q = submit_to(&dave, "later", 2);
     assert_int_equal(submit(&a, &q), SOTTO_PARCEL_STORED);
-    expect_deliver(&b, "later");
-    client_quiet(&b);
+    dev_connect(&r, &dave, &d, 0);
+    expect_deliver(&d, "later");
+    client_quiet(&d);
+    client_free(&d);
     client_free(&a);
     client_free(&b);
     client_free(&c);

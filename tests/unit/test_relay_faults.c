@@ -56,6 +56,11 @@ static struct sotto_answer *ask(struct client *c, struct sotto_request *q)
     rig_turn(&r);
     while ((a = client_next(c)) != NULL && a->id != id)
         sotto_answer_free(a);
+    if (a != NULL || c->conn == NULL || r.dead)
+        return a;
+    rig_pass(&r, RIG_LIVE_MS);
+    while ((a = client_next(c)) != NULL && a->id != id)
+        sotto_answer_free(a);
     return a;
 }
 

@@ -259,15 +259,14 @@ static void test_account_delete_leaves_the_name(void **state)
 {
     int64_t id = account("alice", 1), box = device(id, 5);
     uint8_t key[32], hash[32] = {3}, record[SOTTO_OPAQUE_RECORD];
-    uint8_t envelope_id[SOTTO_ENVELOPE_ID] = {4};
     struct sotto_rs_account a;
     struct sotto_rs_device d;
-    size_t count;
+    uint64_t floor;
 
     memset(key, 1, sizeof key);
     assert_int_equal(sotto_rs_list_add(s, id, 1, bytes("a list")), 0);
     assert_int_equal(sotto_rs_token_add(s, id, hash), 0);
-    assert_int_equal(sotto_rs_box_put(s, box, 1, envelope_id, 1, false, bytes("in clear?")), 0);
+    assert_int_equal(sotto_rs_floor(s, box, &floor), 0);
     assert_int_equal(sotto_rs_account_delete(s, id), 0);
     assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
     assert_true(a.gone);
@@ -276,14 +275,10 @@ static void test_account_delete_leaves_the_name(void **state)
     assert_int_equal(sotto_rs_opaque_record(s, id, record), SOTTO_ERR_NOT_FOUND);
     assert_int_equal(sotto_rs_device_find(s, id, 5, &d), SOTTO_ERR_NOT_FOUND);
     assert_int_equal(sotto_rs_token_check(s, id, hash), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_box_has(s, box, envelope_id), SOTTO_ERR_NOT_FOUND);
-    count = 1;
-    assert_int_equal(sotto_rs_boxes(s, 0, &(int64_t){0}, &count), 0);
-    assert_int_equal(count, 0);
+    assert_int_equal(sotto_rs_floor(s, box, &floor), SOTTO_ERR_NOT_FOUND);
     sotto_rs_close(s);
     s = NULL;
     assert_int_equal(folder_search(&dir, "a list", 6), 0);
-    assert_int_equal(folder_search(&dir, "in clear?", 9), 0);
     assert_int_not_equal(folder_search(&dir, "alice", 5), 0);
 }
 
@@ -356,7 +351,8 @@ static void test_device_comes_and_goes(void **state)
     int64_t id = account("alice", 1);
     uint8_t entry[SOTTO_ENTRY_BYTES] = {1}, second[SOTTO_ENTRY_BYTES] = {2};
     uint8_t cert[32] = {3}, prekey[SOTTO_PREKEY_BYTES] = {4}, got[SOTTO_PREKEY_BYTES];
-    uint8_t lease[SOTTO_LEASE] = {5}, envelope_id[SOTTO_ENVELOPE_ID] = {6};
+    uint8_t lease[SOTTO_LEASE] = {5};
+    uint64_t floor;
     const uint64_t dev = 0xfedcba9876543210u; /* above INT64_MAX */
     struct sotto_rs_box boxes[SOTTO_DEVICES_MAX];
     struct sotto_rs_device d;
@@ -372,8 +368,9 @@ static void test_device_comes_and_goes(void **state)
     assert_true(boxes[0].device == dev && boxes[0].box == d.box);
     assert_int_equal(sotto_rs_device_entry(s, d.box, second), 0);
     assert_int_equal(sotto_rs_lease_swap(s, d.box, lease), 0);
-    assert_int_equal(sotto_rs_lease_begun(s, d.box), 0);
-    assert_int_equal(sotto_rs_box_put(s, d.box, 1, envelope_id, 1, false, bytes("x")), 0);
+    assert_int_equal(sotto_rs_lease_begun(s, d.box, 7), 0);
+    assert_int_equal(sotto_rs_floor(s, d.box, &floor), 0);
+    assert_int_equal(floor, 7);
     assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
     assert_true(d.has_lease && d.begun);
     assert_memory_equal(d.entry, second, sizeof second);
@@ -382,7 +379,7 @@ static void test_device_comes_and_goes(void **state)
     assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
     assert_true(!d.listed && !d.has_certificate && !d.has_lease && !d.begun);
     assert_int_equal(sotto_rs_signed_get(s, d.box, got), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_box_has(s, d.box, envelope_id), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_floor(s, d.box, &floor), SOTTO_ERR_NOT_FOUND);
     assert_int_equal(sotto_rs_devices(s, id, boxes, &count), 0);
     assert_int_equal(count, 0);
 
@@ -526,106 +523,111 @@ static void test_handed_out(void **state)
     assert_int_equal(sotto_rs_handed_get(s, tag, 1, got), SOTTO_ERR_NOT_FOUND);
 }
 
-/* --- boxes --- */
+/* --- mail --- */
 
 struct seen {
     size_t count;
-    uint64_t seqs[16];
-    size_t lens[16];
-    bool requests[16];
+    int64_t rows[8];
+    struct sotto_rs_place places[8];
 };
 
-static enum sotto_err see(void *ctx, uint64_t seq, bool request, struct sotto_bytes envelope)
+static enum sotto_err see(void *ctx, int64_t row, const struct sotto_rs_place *p)
 {
     struct seen *v = ctx;
 
-    v->seqs[v->count] = seq;
-    v->requests[v->count] = request;
-    v->lens[v->count++] = envelope.n;
+    v->rows[v->count] = row;
+    v->places[v->count++] = *p;
     return v->count == 3 ? SOTTO_ERR_AGAIN : SOTTO_OK;
 }
 
-static enum sotto_err put(int64_t box, uint64_t seq, uint8_t id, uint32_t day, bool request)
+static struct sotto_rs_place place(int64_t box, uint64_t seq, uint32_t at, uint32_t len)
 {
-    uint8_t envelope_id[SOTTO_ENVELOPE_ID] = {id};
-
-    return sotto_rs_box_put(s, box, seq, envelope_id, day, request, bytes("envelope"));
+    return (struct sotto_rs_place){
+        .box = box, .seq = seq, .id = {(uint8_t)seq}, .at = at, .len = len, .day = 20000};
 }
 
-static void test_box(void **state)
+static void test_mail(void **state)
 {
-    int64_t id = account("alice", 1), box = device(id, 5), other = device(id, 6);
-    const uint64_t high = (uint64_t)SOTTO_RS_EPOCH_MAX << 40;
+    const uint64_t high = (uint64_t)SOTTO_RS_EPOCH_MAX << 40 | 1;
+    struct sotto_rs_place two[2] = {place(1, high, 0, 3), place(2, 5, 3, 4)};
+    struct sotto_rs_place one = place(1, 6, 0, 2);
     struct seen v = {0};
-    uint32_t dropped;
+    int64_t first, second;
+    uint8_t got[8];
 
-    assert_int_equal(put(box, high + 1, 1, 3, false), 0);
-    assert_int_equal(put(box, 2, 2, 3, true), 0);
-    assert_int_equal(put(box, 5, 3, 4, false), 0);
-    assert_int_equal(put(other, 5, 3, 4, false), 0);
-    assert_int_equal(put(box, 6, 3, 4, false), SOTTO_ERR_EXISTS); /* the same envelope */
-    assert_int_equal(put(box, 5, 9, 4, false), SOTTO_ERR_EXISTS); /* the same number */
-    assert_int_equal(sotto_rs_box_has(s, box, (uint8_t[SOTTO_ENVELOPE_ID]){3}), 0);
-
-    assert_int_equal(sotto_rs_box_index(s, box, see, &v), SOTTO_ERR_AGAIN);
+    two[1].request = true;
+    assert_int_equal(sotto_rs_mail_add(s, two, 2, bytes("abcdefg"), &first), 0);
+    assert_int_equal(sotto_rs_mail_add(s, &one, 1, bytes("hi"), &second), 0);
+    assert_int_equal(sotto_rs_mail_each(s, see, &v), SOTTO_ERR_AGAIN);
     assert_int_equal(v.count, 3);
-    assert_true(v.seqs[0] == 2 && v.seqs[1] == 5 && v.seqs[2] == high + 1);
-    assert_true(v.requests[0] && !v.requests[1]);
-    assert_int_equal(v.lens[0], 8);
+    assert_true(v.rows[0] == first && v.rows[1] == first && v.rows[2] == second);
+    assert_memory_equal(&v.places[0], &two[0], sizeof two[0]);
+    assert_memory_equal(&v.places[1], &two[1], sizeof two[1]);
     v.count = 0;
-    assert_int_equal(sotto_rs_box_read(s, box, 2, 1, see, &v), 0);
-    assert_true(v.count == 1 && v.seqs[0] == 5);
+    assert_int_equal(sotto_rs_mail_places(s, second, see, &v), 0);
+    assert_true(v.count == 1 && v.places[0].seq == 6);
 
-    assert_int_equal(sotto_rs_box_expire(s, box, 4, &dropped), 0);
-    assert_int_equal(dropped, 2);
-    assert_int_equal(sotto_rs_box_drop(s, box, UINT64_MAX), 0); /* no such number: drops nothing */
-    v.count = 0;
-    assert_int_equal(sotto_rs_box_read(s, box, 0, 9, see, &v), 0);
-    assert_int_equal(v.count, 1);
-    assert_int_equal(sotto_rs_box_drop(s, box, 5), 0);
-    v.count = 0;
-    assert_int_equal(sotto_rs_box_read(s, box, 0, 9, see, &v), 0);
+    assert_int_equal(sotto_rs_mail_read(s, first, 3, 4, got), 0);
+    assert_memory_equal(got, "defg", 4);
+    assert_int_equal(sotto_rs_mail_read(s, second, 0, 2, got), 0);
+    assert_memory_equal(got, "hi", 2);
+    assert_int_equal(sotto_rs_mail_read(s, second, 1, 2, got), SOTTO_ERR_MALFORMED);
+    assert_int_equal(sotto_rs_mail_read(s, second + 1, 0, 1, got), SOTTO_ERR_NOT_FOUND);
+    sotto_rs_mail_read_done(s);
+
+    assert_int_equal(sotto_rs_mail_drop(s, first), 0);
+    assert_int_equal(sotto_rs_mail_read(s, first, 0, 1, got), SOTTO_ERR_NOT_FOUND);
+    sotto_rs_close(s);
+    s = NULL;
+    assert_int_equal(folder_search(&dir, "abcdefg", 7), 0); /* it is overwritten */
+}
+
+/* A row whose lengths do not fit its bytes is not walked over its end. */
+static void test_mail_that_does_not_fit(void **state)
+{
+    struct sotto_rs_place p = place(1, 1, 0, 9);
+    struct seen v = {0};
+    int64_t row;
+
+    assert_int_equal(sotto_rs_mail_add(s, &p, 1, bytes("short"), &row), 0);
+    assert_int_equal(sotto_rs_mail_each(s, see, &v), SOTTO_ERR_MALFORMED);
     assert_int_equal(v.count, 0);
-    assert_int_equal(sotto_rs_box_has(s, other, (uint8_t[SOTTO_ENVELOPE_ID]){3}), 0);
+}
+
+static void test_floor_only_rises(void **state)
+{
+    int64_t box = device(account("alice", 1), 5);
+    uint64_t floor;
+
+    assert_int_equal(sotto_rs_floor(s, box, &floor), 0);
+    assert_int_equal(floor, 0);
+    assert_int_equal(sotto_rs_floor_raise(s, box, 9), 0);
+    assert_int_equal(sotto_rs_floor_raise(s, box, 4), 0);
+    assert_int_equal(sotto_rs_floor(s, box, &floor), 0);
+    assert_int_equal(floor, 9);
+    assert_int_equal(sotto_rs_floor(s, box + 1, &floor), SOTTO_ERR_NOT_FOUND);
 }
 
 static void test_committed_survives_a_kill(void **state)
 {
-    int64_t box = device(account("alice", 1), 5);
+    struct sotto_rs_place p = place(1, 1, 0, 1);
     struct sotto_relay_store *k;
     struct folder other;
+    int64_t row, lost;
+    uint8_t got;
 
     assert_int_equal(sotto_rs_begin(s), 0);
-    assert_int_equal(put(box, 1, 1, 1, false), 0);
+    assert_int_equal(sotto_rs_mail_add(s, &p, 1, bytes("x"), &row), 0);
     assert_int_equal(sotto_rs_commit(s), 0);
     assert_int_equal(sotto_rs_begin(s), 0);
-    assert_int_equal(put(box, 2, 2, 1, false), 0);
+    assert_int_equal(sotto_rs_mail_add(s, &p, 1, bytes("y"), &lost), 0);
     k = after_kill(&other);
-    assert_int_equal(sotto_rs_box_has(k, box, (uint8_t[SOTTO_ENVELOPE_ID]){1}), 0);
-    assert_int_equal(sotto_rs_box_has(k, box, (uint8_t[SOTTO_ENVELOPE_ID]){2}),
-                     SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_mail_read(k, row, 0, 1, &got), 0);
+    assert_int_equal(got, 'x');
+    assert_int_equal(sotto_rs_mail_read(k, lost, 0, 1, &got), SOTTO_ERR_NOT_FOUND);
     sotto_rs_close(k);
     folder_remove(&other);
     sotto_rs_rollback(s);
-}
-
-static void test_boxes_in_pages(void **state)
-{
-    int64_t id = account("alice", 1), got[3], last = 0;
-    size_t count, total = 0;
-
-    for (uint64_t i = 1; i <= 7; i++)
-        device(id, i);
-    do {
-        count = 3;
-        assert_int_equal(sotto_rs_boxes(s, last, got, &count), 0);
-        for (size_t i = 0; i < count; i++) {
-            assert_true(got[i] > last);
-            last = got[i];
-        }
-        total += count;
-    } while (count == 3);
-    assert_int_equal(total, 7);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -653,9 +655,10 @@ int main(void)
         CASE(test_one_time_keys_expire),
         CASE(test_one_time_keys_are_bounded),
         CASE(test_handed_out),
-        CASE(test_box),
+        CASE(test_mail),
+        CASE(test_mail_that_does_not_fit),
+        CASE(test_floor_only_rises),
         CASE(test_committed_survives_a_kill),
-        CASE(test_boxes_in_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
