@@ -14,6 +14,7 @@ static const char usage[] =
     "              [--registration invite|code|open|closed] [--user NAME] [--config FILE]\n"
     "              [--client-certificates request|require|off] [--quota-messages N]\n"
     "              [--quota-bytes N] [--lifetime-days N] [--max-connections N]\n"
+    "              [--requests-per-second N]\n"
     "       sottod invite [--data DIR] [--public HOST[:PORT]] [--uses 1] [--expires 7d]\n"
     "       sottod help | --version\n";
 

@@ -6,9 +6,15 @@
 #include "base/bytes.h"
 #include "crypto/kdf.h"
 
-void sotto_bucket_init(struct bucket *b, uint64_t mono)
+static int64_t full(const struct bucket *b)
 {
-    b->milli = BUCKET_ROOM * 1000ll;
+    return (int64_t)b->rate * BUCKET_MS;
+}
+
+void sotto_bucket_init(struct bucket *b, uint32_t rate, uint64_t mono)
+{
+    b->rate = rate;
+    b->milli = full(b);
     b->mono = mono;
 }
 
@@ -19,9 +25,9 @@ static void refill(struct bucket *b, uint64_t mono)
     if (passed > 3600 * 1000)
         passed = 3600 * 1000;
     b->mono = mono;
-    b->milli += (int64_t)passed * BUCKET_PER_SECOND;
-    if (b->milli > BUCKET_ROOM * 1000ll)
-        b->milli = BUCKET_ROOM * 1000ll;
+    b->milli += (int64_t)passed * b->rate;
+    if (b->milli > full(b))
+        b->milli = full(b);
 }
 
 void sotto_bucket_take(struct bucket *b, uint32_t units, uint64_t mono)
@@ -33,7 +39,7 @@ void sotto_bucket_take(struct bucket *b, uint32_t units, uint64_t mono)
 uint64_t sotto_bucket_debt_ms(struct bucket *b, uint64_t mono)
 {
     refill(b, mono);
-    return b->milli >= 0 ? 0 : (uint64_t)(-b->milli + BUCKET_PER_SECOND - 1) / BUCKET_PER_SECOND;
+    return b->milli >= 0 ? 0 : (uint64_t)(-b->milli + b->rate - 1) / b->rate;
 }
 
 enum sotto_err sotto_guard_init(struct guard *g, const struct sotto_env *env)

@@ -12,13 +12,13 @@
 
 /* How much work a connection may ask for: fills with time, may go into debt, and no more is read
  * from it while it is in debt. */
-#define BUCKET_ROOM       1000 /* units */
-#define BUCKET_PER_SECOND 400
 struct bucket {
     int64_t milli; /* thousandths of a unit */
     uint64_t mono;
+    uint32_t rate; /* units in a second; it holds those of BUCKET_MS */
 };
-void sotto_bucket_init(struct bucket *b, uint64_t mono);
+#define BUCKET_MS 2500
+void sotto_bucket_init(struct bucket *b, uint32_t rate, uint64_t mono);
 void sotto_bucket_take(struct bucket *b, uint32_t units, uint64_t mono);
 /* Milliseconds until it is out of debt; 0: now. */
 uint64_t sotto_bucket_debt_ms(struct bucket *b, uint64_t mono);

@@ -162,7 +162,7 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
     c->opened_mono = c->heard_mono = mono;
     c->wanted_input = true;
     c->out = SOTTO_BUF(OUTPUT_MAX);
-    sotto_bucket_init(&c->bucket, mono);
+    sotto_bucket_init(&c->bucket, r->config.requests_per_second, mono);
     if (sotto_buf_add(&c->out, r->hello.p, r->hello.n) != 0) {
         free(c);
         return SOTTO_ERR_NOMEM;

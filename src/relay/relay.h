@@ -32,12 +32,14 @@ struct sotto_relay_config {
     uint32_t quota_messages; /* per box */
     uint64_t quota_bytes;
     uint32_t lifetime_days;
-    size_t pin_count; /* of the TLS key: current, then the next */
+    uint32_t requests_per_second; /* of one connection; dear requests count for many */
+    size_t pin_count;             /* of the TLS key: current, then the next */
     uint8_t pins[SOTTO_PINS_MAX][32];
 };
-#define SOTTO_RELAY_QUOTA_MESSAGES 2000
-#define SOTTO_RELAY_QUOTA_BYTES    (16ull * 1024 * 1024)
-#define SOTTO_RELAY_LIFETIME_DAYS  30
+#define SOTTO_RELAY_QUOTA_MESSAGES      2000
+#define SOTTO_RELAY_QUOTA_BYTES         (16ull * 1024 * 1024)
+#define SOTTO_RELAY_LIFETIME_DAYS       30
+#define SOTTO_RELAY_REQUESTS_PER_SECOND 400
 
 /*
  * Begins a boot epoch in the store, durably. env and store are borrowed and must outlive the relay.

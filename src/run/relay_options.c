@@ -212,6 +212,12 @@ static const struct setting settings[] = {
      AT(relay.lifetime_days),
      .min = 1,
      .max = 365},
+    {.name = "requests_per_second",
+     .set = set_number,
+     .wanted = "a number from 10 to 100000000",
+     AT(relay.requests_per_second),
+     .min = 10,
+     .max = 100000000},
     {.name = "max_connections",
      .set = set_number,
      .wanted = "a number from 1 to 1000000",
@@ -345,5 +351,6 @@ enum sotto_err sotto_relay_options_init(struct sotto_relay_options *o)
     o->relay.quota_messages = SOTTO_RELAY_QUOTA_MESSAGES;
     o->relay.quota_bytes = SOTTO_RELAY_QUOTA_BYTES;
     o->relay.lifetime_days = SOTTO_RELAY_LIFETIME_DAYS;
+    o->relay.requests_per_second = SOTTO_RELAY_REQUESTS_PER_SECOND;
     return default_data(o->data, sizeof o->data);
 }

@@ -341,7 +341,8 @@ def check_relay_defaults():
     """The defaults in sottod(8) are those of the source"""
     header = tap.read("src/relay/relay.h") + tap.read("src/run/relay_options.h")
     page = man_part(relay_manual(), "SETTINGS")
-    for flag in ("--quota-messages", "--quota-bytes", "--lifetime-days", "--max-connections"):
+    for flag in ("--quota-messages", "--quota-bytes", "--lifetime-days", "--max-connections",
+                 "--requests-per-second"):
         name = flag[2:].upper().replace("-", "_")
         value = re.search(rf"define SOTTO_RELAY_{name} +(.*)", header)[1].split("/*")[0]
         number = eval(re.sub(r"(?<=\d)[ul]+", "", value.strip()), {})  # like (16 * 1024 * 1024)

@@ -700,6 +700,7 @@ void world_make(struct world *w)
         .quota_messages = SOTTO_RELAY_QUOTA_MESSAGES,
         .quota_bytes = SOTTO_RELAY_QUOTA_BYTES,
         .lifetime_days = SOTTO_RELAY_LIFETIME_DAYS,
+        .requests_per_second = SOTTO_RELAY_REQUESTS_PER_SECOND,
         .pin_count = 1,
     };
     memset(w->config.pins[0], 0x70, 32);

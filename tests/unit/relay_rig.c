@@ -45,6 +45,7 @@ void rig_make_on(struct rig *r, const char *vfs)
         .quota_messages = SOTTO_RELAY_QUOTA_MESSAGES,
         .quota_bytes = SOTTO_RELAY_QUOTA_BYTES,
         .lifetime_days = SOTTO_RELAY_LIFETIME_DAYS,
+        .requests_per_second = SOTTO_RELAY_REQUESTS_PER_SECOND,
         .pin_count = 1,
     };
     memset(r->config.pins[0], 0x70, 32);
