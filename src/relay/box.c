@@ -402,11 +402,9 @@ static bool flight_add(struct sotto_relay_conn *c, uint64_t seq, size_t size)
     return true;
 }
 
-/* An answer is encoded with a copy of the envelope; one that lies in the store is read first. */
 static enum sotto_err send_entry(struct sotto_relay_conn *c, const struct box_entry *e)
 {
     struct sotto_relay *r = c->r;
-    struct sotto_answer a = {.type = SOTTO_ANS_DELIVER};
     enum sotto_err err = SOTTO_OK;
 
     if (e->live == NULL) {
@@ -418,11 +416,9 @@ static enum sotto_err send_entry(struct sotto_relay_conn *c, const struct box_en
         err = SOTTO_ERR_NOMEM;
     if (err != 0)
         return err;
-    a.u.deliver.seq = e->seq;
-    a.u.deliver.envelope =
-        (struct sotto_bytes){e->live != NULL ? e->live->bytes : r->envelope, e->size};
-    a.u.deliver.request = e->request;
-    sotto_relay_answer(c, &a);
+    sotto_relay_deliver(
+        c, e->seq, e->request,
+        (struct sotto_bytes){e->live != NULL ? e->live->bytes : r->envelope, e->size});
     c->cursor = e->seq;
     return SOTTO_OK;
 }

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "relay/core.h"
+#include "wire/hot.h"
 
 /* --- one request --- */
 
@@ -98,16 +99,33 @@ static enum sotto_err run(struct sotto_relay_conn *c, const struct sotto_request
     return rule->run(c, q);
 }
 
+static void take(struct sotto_relay_conn *c, const struct sotto_request *q)
+{
+    enum sotto_err e = SOTTO_OK;
+
+    sotto_bucket_take(&c->bucket, rules[q->type].units, c->heard_mono);
+    /* Frames of a submit before the last one get no answer. */
+    if (q->type != SOTTO_REQ_SUBMIT || !q->u.submit.more)
+        e = note_id(c, q->id);
+    if (e == 0)
+        e = run(c, q);
+    if (e != 0)
+        sotto_relay_undo(c->r, e);
+}
+
 void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t len)
 {
-    struct sotto_relay *r = c->r;
-    struct sotto_request *q = NULL;
+    struct sotto_request hot, *q = NULL;
     enum sotto_err e;
 
     if (c->s.ending)
         return;
     sotto_relay_touch(c);
-    c->heard_mono = sotto_mono_ms(r->env);
+    c->heard_mono = sotto_relay_mono(c->r);
+    if (sotto_hot_request(body, len, &hot)) {
+        take(c, &hot);
+        return;
+    }
     e = sotto_request_decode(body, len, &q);
     if (e == SOTTO_ERR_NOMEM) {
         sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is out of memory");
@@ -119,15 +137,8 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
         sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
         return;
     }
-    sotto_bucket_take(&c->bucket, rules[q->type].units, c->heard_mono);
-    /* Frames of a submit before the last one get no answer. */
-    if (q->type != SOTTO_REQ_SUBMIT || !q->u.submit.more)
-        e = note_id(c, q->id);
-    if (e == 0)
-        e = run(c, q);
+    take(c, q);
     sotto_request_free(q);
-    if (e != 0)
-        sotto_relay_undo(r, e);
 }
 
 /* --- turns --- */
@@ -162,12 +173,12 @@ void sotto_relay_conn_undo(struct sotto_relay_conn *c)
 static bool wants_input(struct sotto_relay_conn *c)
 {
     return !c->s.ending && c->out.n + c->pending <= OUTPUT_HIGH &&
-           sotto_bucket_debt_ms(&c->bucket, sotto_mono_ms(c->r->env)) == 0;
+           sotto_bucket_debt_ms(&c->bucket, sotto_relay_mono(c->r)) == 0;
 }
 
 void sotto_relay_conn_settle(struct sotto_relay_conn *c)
 {
-    uint64_t mono = sotto_mono_ms(c->r->env), debt = sotto_bucket_debt_ms(&c->bucket, mono);
+    uint64_t mono = sotto_relay_mono(c->r), debt = sotto_bucket_debt_ms(&c->bucket, mono);
 
     c->touched = false;
     c->in_debt = debt > 0;
@@ -204,18 +215,34 @@ void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending)
 
 /* --- answers --- */
 
-void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a)
+/* What comes of putting an answer into the output. */
+static void answered(struct sotto_relay_conn *c, enum sotto_err e)
 {
-    enum sotto_err e;
-
-    if (c->s.ending || (a->id == 0 && a->type < SOTTO_ANS_DELIVER))
-        return;
-    e = sotto_answer_encode(a, NULL, &c->out);
     if (e != 0) {
         sotto_log_local("an answer could not be queued: %s", sotto_err_text(e));
         c->s.ending = true;
     }
     sotto_relay_ready(c);
+}
+
+void sotto_relay_deliver(struct sotto_relay_conn *c, uint64_t seq, bool request,
+                         struct sotto_bytes envelope)
+{
+    if (!c->s.ending)
+        answered(c, sotto_hot_deliver(&c->out, seq, request, envelope));
+}
+
+void sotto_relay_stored(struct sotto_relay_conn *c, uint32_t id, const uint64_t *devices,
+                        size_t count)
+{
+    if (!c->s.ending)
+        answered(c, sotto_hot_stored(&c->out, id, devices, count));
+}
+
+void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a)
+{
+    if (!c->s.ending && (a->id != 0 || a->type >= SOTTO_ANS_DELIVER))
+        answered(c, sotto_answer_encode(a, NULL, &c->out));
 }
 
 void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id)

@@ -192,6 +192,7 @@ struct sotto_relay {
     uint64_t person_seed;
 
     struct guard name_guard, address_guard, stranger_guard;
+    uint64_t mono; /* 0: not looked at in this turn */
     uint64_t next_sweep, next_debt;
     uint64_t clock_now, clock_mono; /* the clock has gone evenly since */
     uint32_t swept_day;
@@ -199,6 +200,8 @@ struct sotto_relay {
 };
 
 /* --- relay.c --- */
+/* The monotonic time, looked at once a turn: a look costs as much as a small request. */
+uint64_t sotto_relay_mono(struct sotto_relay *r);
 /* Opens the turn's transaction for a request that writes. */
 enum sotto_err sotto_relay_write(struct sotto_relay *r);
 struct effect *sotto_relay_effect(struct sotto_relay *r, enum effect_type type);
@@ -215,6 +218,11 @@ void sotto_relay_touch(struct sotto_relay_conn *c);
 /* Queues an answer. An answer that cannot be queued ends the connection. */
 void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a);
 void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id);
+/* The two that nearly all answers are. */
+void sotto_relay_deliver(struct sotto_relay_conn *c, uint64_t seq, bool request,
+                         struct sotto_bytes envelope);
+void sotto_relay_stored(struct sotto_relay_conn *c, uint32_t id, const uint64_t *devices,
+                        size_t count);
 void sotto_relay_refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_error code,
                         const char *text);
 void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t retry_ms,

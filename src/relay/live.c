@@ -67,22 +67,15 @@ void sotto_answer_forget(struct sotto_relay *r, struct answer_due *a, size_t unt
         sotto_answer_ripen(r, a, false);
 }
 
-static void give(struct answer_due *a)
+static void give(const struct answer_due *a)
 {
-    struct sotto_answer s = {.id = a->id, .type = SOTTO_ANS_SUBMITTED};
-
-    if (a->refuse) {
-        sotto_relay_lanes_close(a->conn, a->lane);
-        sotto_relay_refuse(a->conn, a->id, SOTTO_RELAY_UNAVAILABLE,
-                           "the relay cannot store anything at the moment; try again later");
+    if (!a->refuse) {
+        sotto_relay_stored(a->conn, a->id, a->devices, a->count);
         return;
     }
-    s.u.submitted.count = a->count;
-    for (size_t i = 0; i < a->count; i++) {
-        s.u.submitted.results[i].device = a->devices[i];
-        s.u.submitted.results[i].state = SOTTO_PARCEL_STORED;
-    }
-    sotto_relay_answer(a->conn, &s);
+    sotto_relay_lanes_close(a->conn, a->lane);
+    sotto_relay_refuse(a->conn, a->id, SOTTO_RELAY_UNAVAILABLE,
+                       "the relay cannot store anything at the moment; try again later");
 }
 
 void sotto_answers_give(struct sotto_relay *r)
@@ -133,7 +126,7 @@ enum sotto_err sotto_live_put(struct sotto_relay *r, struct box *b, const struct
     }
     *l = (struct live){
         .prev = r->live_last,
-        .due = sotto_mono_ms(r->env) + LIVE_MS,
+        .due = sotto_relay_mono(r) + LIVE_MS,
         .box = b,
         .seq = entry.seq,
         .answer = a,

@@ -145,6 +145,13 @@ const uint8_t *sotto_relay_id(const struct sotto_relay *r)
     return r->self.key.pub;
 }
 
+uint64_t sotto_relay_mono(struct sotto_relay *r)
+{
+    if (r->mono == 0)
+        r->mono = sotto_mono_ms(r->env);
+    return r->mono;
+}
+
 /* --- connections come and go --- */
 
 enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_peer *peer,
@@ -438,6 +445,7 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
         sotto_relay_pump(c);
     }
     sotto_rs_mail_read_done(r->store);
+    r->mono = 0;
     return SOTTO_OK;
 }
 
@@ -551,7 +559,7 @@ static enum sotto_err sweep_store(struct sotto_relay *r)
 
 void sotto_relay_tick(struct sotto_relay *r)
 {
-    uint64_t mono = sotto_mono_ms(r->env);
+    uint64_t mono = r->mono = sotto_mono_ms(r->env);
     bool sweep = mono >= r->next_sweep;
     enum sotto_err e;
 
