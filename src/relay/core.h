@@ -85,7 +85,8 @@ struct assembly {
     struct {
         uint64_t device;
         uint32_t lane;
-        size_t at, len;
+        size_t at, len;   /* in mem, while frames are collected */
+        const uint8_t *p; /* once it is whole */
     } parcels[SOTTO_DEVICES_MAX];
     struct sotto_buf mem;
 };

@@ -75,19 +75,45 @@ void sotto_relay_assembly_free(struct assembly *a)
     free(a);
 }
 
+static void assembly_begin(struct assembly *a, const struct sotto_request *q)
+{
+    memcpy(a->to, q->u.submit.to, sizeof a->to);
+    a->list_version = q->u.submit.list_version;
+    a->has_token = q->u.submit.has_token;
+    if (a->has_token)
+        memcpy(a->token, q->u.submit.token, sizeof a->token);
+    a->ephemeral = q->u.submit.ephemeral;
+    a->refused = false;
+    a->highest_lane = 0;
+    a->count = 0;
+}
+
 static struct assembly *assembly_new(const struct sotto_request *q)
 {
     struct assembly *a = calloc(1, sizeof *a);
 
     if (a == NULL)
         return NULL;
+    assembly_begin(a, q);
     a->mem = SOTTO_BUF(SOTTO_DEVICES_MAX * SOTTO_ENVELOPE_MAX);
-    memcpy(a->to, q->u.submit.to, sizeof a->to);
-    a->list_version = q->u.submit.list_version;
-    a->has_token = q->u.submit.has_token;
-    memcpy(a->token, q->u.submit.token, sizeof a->token);
-    a->ephemeral = q->u.submit.ephemeral;
     return a;
+}
+
+/* One frame is all: nothing is copied. That no device is in it twice was checked. */
+static void assembly_of(struct assembly *a, const struct sotto_request *q)
+{
+    assembly_begin(a, q);
+    a->count = q->u.submit.count;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct sotto_parcel *p = &q->u.submit.parcels[i];
+
+        a->parcels[i].device = p->device;
+        a->parcels[i].lane = p->lane;
+        a->parcels[i].p = p->envelope.p;
+        a->parcels[i].len = p->envelope.n;
+        if (p->lane > a->highest_lane)
+            a->highest_lane = p->lane;
+    }
 }
 
 /* Frames of one submit say the same about everything but the parcels. */
@@ -153,7 +179,7 @@ struct submit {
 
 static struct sotto_bytes envelope_of(const struct assembly *a, size_t i)
 {
-    return (struct sotto_bytes){a->mem.p + a->parcels[i].at, a->parcels[i].len};
+    return (struct sotto_bytes){a->parcels[i].p, a->parcels[i].len};
 }
 
 static int64_t box_of(const struct submit *s, uint64_t device)
@@ -359,20 +385,32 @@ static enum sotto_err finish(struct sotto_relay_conn *c, uint32_t id, const stru
     return all_live(&s) ? pass_live(&s) : apply(&s);
 }
 
+static enum sotto_err submit_whole(struct sotto_relay_conn *c, uint32_t id,
+                                   const struct assembly *a)
+{
+    if (!a->ephemeral && a->highest_lane > c->highest_lane)
+        c->highest_lane = a->highest_lane;
+    return finish(c, id, a);
+}
+
 enum sotto_err sotto_relay_submit(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
-    struct assembly *a = c->assembly != NULL ? c->assembly : assembly_new(q);
+    struct assembly one, *a = c->assembly;
     enum sotto_err e;
 
-    if (a == NULL)
+    if (a == NULL && !q->u.submit.more) {
+        assembly_of(&one, q);
+        return submit_whole(c, q->id, &one);
+    }
+    if (a == NULL && (a = assembly_new(q)) == NULL)
         return SOTTO_ERR_NOMEM;
     c->assembly = a;
     collect(a, q);
     if (q->u.submit.more)
         return SOTTO_OK;
-    if (!a->ephemeral && a->highest_lane > c->highest_lane)
-        c->highest_lane = a->highest_lane;
-    e = finish(c, q->id, a);
+    for (size_t i = 0; i < a->count; i++)
+        a->parcels[i].p = a->mem.p + a->parcels[i].at;
+    e = submit_whole(c, q->id, a);
     sotto_relay_assembly_free(a);
     c->assembly = NULL;
     return e;
