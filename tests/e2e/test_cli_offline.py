@@ -163,7 +163,7 @@ def forget(relay, name):
         account, = db.execute("SELECT id FROM account WHERE name = ?", (name,)).fetchone()
         boxes = [box for box, in db.execute("SELECT box FROM device WHERE account = ?", (account,))]
         for box in boxes:
-            for table in ("one_time", "handed", "envelope"):
+            for table in ("one_time", "handed"):
                 db.execute(f"DELETE FROM {table} WHERE box = ?", (box,))
         for table in ("list", "token", "device", "link"):
             db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))

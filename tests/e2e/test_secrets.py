@@ -20,6 +20,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import mail  # noqa: E402
 import sottolab  # noqa: E402
 from sottolab import SOTTO, SOTTOD, until  # noqa: E402
 
@@ -165,6 +166,7 @@ def talk(a, p):
 
 def waiting(relay):
     with sqlite3.connect(f"file:{relay.data}/relay.db?mode=ro", uri=True) as db:
+        mail.load(db)
         return [row[0] for row in db.execute("SELECT bytes FROM envelope ORDER BY box, seq")]
 
 
@@ -283,6 +285,7 @@ def check_deleted_account(lab):
 
     def rows():
         with sqlite3.connect(f"file:{relay.data}/relay.db?mode=ro", uri=True) as db:
+            mail.load(db)
             account, key, opaque = db.execute(
                 "SELECT id, key, opaque FROM account WHERE name = ?", (ANNA,)).fetchone()
             yield from (b for b in (key, opaque) if b)

@@ -20,6 +20,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import mail  # noqa: E402
 import sottolab  # noqa: E402
 from sottolab import until  # noqa: E402
 from test_sottod import Wire  # noqa: E402
@@ -258,7 +259,9 @@ def edited(relay):
     """The relay's database while it is stopped."""
     relay.stop()
     with contextlib.closing(sqlite3.connect(os.path.join(relay.data, "relay.db"))) as db, db:
+        mail.load(db)
         yield db
+        mail.save(db)
     relay.start()
 
 
