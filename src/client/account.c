@@ -175,8 +175,11 @@ enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sot
     if ((err = sotto_contact_put(e->p, &me)) == SOTTO_OK)
         err = sotto_contact_list_put(e->p, e->us.name, false, data.p, data.n);
     for (size_t i = 0; err == SOTTO_OK && i < e->own_list.count; i++)
-        if (sotto_list_find(list, e->own_list.devices[i].id) == NULL)
-            err = sotto_sessions_clear(e->p, e->us.name, e->own_list.devices[i].id);
+        if (sotto_list_find(list, e->own_list.devices[i].id) == NULL &&
+            (err = sotto_sessions_clear(e->p, e->us.name, e->own_list.devices[i].id)) == SOTTO_OK)
+            err = sotto_heard_drop(e->p, e->us.name, e->own_list.devices[i].id);
+    for (size_t i = 0; err == SOTTO_OK && i < list->count; i++)
+        err = sotto_heard_note(e->p, e->us.name, list->devices[i].id, sotto_now_ms(e->env), true);
     if (err == SOTTO_OK)
         err = welcome_added(e, list);
     if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)

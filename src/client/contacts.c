@@ -85,8 +85,11 @@ static enum sotto_err put_list(struct sotto_engine *e, struct sotto_contact_reco
         return err;
     if (c->has_list && sotto_list_of(e, c->name, &known) == SOTTO_OK)
         for (size_t i = 0; err == SOTTO_OK && i < known->count; i++)
-            if (sotto_list_find(list, known->devices[i].id) == NULL)
-                err = sotto_sessions_clear(e->p, c->name, known->devices[i].id);
+            if (sotto_list_find(list, known->devices[i].id) == NULL &&
+                (err = sotto_sessions_clear(e->p, c->name, known->devices[i].id)) == SOTTO_OK)
+                err = sotto_heard_drop(e->p, c->name, known->devices[i].id);
+    for (size_t i = 0; err == SOTTO_OK && i < list->count; i++)
+        err = sotto_heard_note(e->p, c->name, list->devices[i].id, sotto_now_ms(e->env), true);
     c->has_list = true;
     c->gone = false;
     memcpy(c->account_key, list->account.key, 32);

@@ -244,6 +244,8 @@ static enum sotto_err decrypt(struct sotto_engine *e, struct arrival *ar)
     /* The private half goes in the transaction that stores what it opened, never before. */
     if (err == SOTTO_OK && fresh && ar->info.one_time_prekey_id != 0)
         err = sotto_prekey_drop(e->p, SOTTO_PREKEY_ONE_TIME, ar->info.one_time_prekey_id);
+    if (err == SOTTO_OK)
+        err = sotto_outgoing_heard(e, ar->opened.sender, ar->opened.sender_device);
     sotto_session_free(f.s);
     return err;
 }

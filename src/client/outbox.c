@@ -321,6 +321,20 @@ static enum sotto_err all_delivered(void *ctx, const struct sotto_parcel_record 
     return SOTTO_OK;
 }
 
+/* Unless a device whose keys could not be had is still to get it. */
+static enum sotto_err drop_delivered(struct sotto_engine *e, int64_t item)
+{
+    struct work w = {0};
+    enum sotto_err err = sotto_item_get(e->p, item, sotto_work_take, &w);
+
+    if (err == SOTTO_OK &&
+        (w.item.state == SOTTO_ITEM_STORED ||
+         ((err = sotto_work_load(e, &w)) == SOTTO_OK && !sotto_work_lacks(e, &w))))
+        err = sotto_item_drop(e->p, item);
+    sotto_work_free(&w);
+    return err;
+}
+
 static enum sotto_err receipt_one(struct sotto_engine *e, const char *from, uint64_t device,
                                   const uint8_t id[SOTTO_CONTENT_ID], enum sotto_receipt_state what)
 {
@@ -338,7 +352,7 @@ static enum sotto_err receipt_one(struct sotto_engine *e, const char *from, uint
         if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
             return err;
         if ((err = sotto_parcel_each(e->p, p.item, all_delivered, &p)) != SOTTO_OK ||
-            (p.all && (err = sotto_item_drop(e->p, p.item)) != SOTTO_OK))
+            (p.all && (err = drop_delivered(e, p.item)) != SOTTO_OK))
             return err;
     }
     /* Our own devices' receipts say nothing about the recipient. */
@@ -543,6 +557,8 @@ void sotto_outbox_expire(struct sotto_engine *e)
                                       &x);
     for (size_t i = 0; err == SOTTO_OK && i < x.count; i++)
         err = sotto_outbox_fail(e, x.ids[i], "expired: not delivered within 30 days");
+    if (err == SOTTO_OK) /* what only a dormant device has not got */
+        err = sotto_item_sweep(e->p, sotto_now_ms(e->env) - SOTTO_LIFETIME_MS);
     if (sotto_profile_end(e->p, err) != SOTTO_OK)
         e->changed_count = 0;
     sotto_changed_flush(e);

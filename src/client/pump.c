@@ -15,7 +15,8 @@
  *   WAITING                           -> encrypted, envelopes on disk: SEALED
  *   SEALED                            -> Submit; its answer moves each parcel
  *
- * A mailbox that is full holds back its device only; the others go on.
+ * A mailbox that is full, or keys that cannot be had, hold back their device only; the others go
+ * on.
  */
 
 struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name)
@@ -37,7 +38,7 @@ struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name)
 static void unstall(struct outgoing *o)
 {
     o->retry_mono = 0;
-    o->bad_count = o->expired_count = 0;
+    o->bad_count = 0;
 }
 
 void sotto_outbox_unstall(struct sotto_engine *e, const char *name)
@@ -68,6 +69,8 @@ uint64_t sotto_outbox_deadline(const struct sotto_engine *e)
             at = o->retry_mono;
         if (o->held_count > 0 && o->full_mono < at)
             at = o->full_mono;
+        if (o->bad_count > 0 && o->bad_mono < at)
+            at = o->bad_mono;
     }
     return at;
 }
@@ -81,6 +84,8 @@ void sotto_outbox_tick(struct sotto_engine *e)
             unstall(o);
         if (o->held_count > 0 && now >= o->full_mono)
             o->held_count = 0;
+        if (o->bad_count > 0 && now >= o->bad_mono)
+            o->bad_count = 0;
     }
     if (now >= e->next_housekeeping_mono && e->registered)
         sotto_outbox_expire(e);
@@ -97,6 +102,64 @@ static bool among(uint64_t device, const uint64_t *list, size_t count)
 bool sotto_outgoing_waits_for_room(const struct outgoing *o, uint64_t device)
 {
     return among(device, o->held, o->held_count);
+}
+
+/* --- devices that cannot be reached --- */
+
+static const struct bad_device *bad_device(const struct outgoing *o, uint64_t device)
+{
+    for (size_t i = 0; i < o->bad_count; i++)
+        if (o->bad[i].device == device)
+            return &o->bad[i];
+    return NULL;
+}
+
+static bool all_bad(const struct outgoing *o, enum keys_trouble why)
+{
+    for (size_t i = 0; i < o->bad_count; i++)
+        if (o->bad[i].why != why)
+            return false;
+    return true;
+}
+
+/* Left out until its keys are asked for once more. */
+static void note_bad(struct sotto_engine *e, struct outgoing *o, uint64_t device,
+                     enum keys_trouble why)
+{
+    if (o->bad_count == SOTTO_DEVICES_MAX || bad_device(o, device) != NULL)
+        return;
+    o->bad[o->bad_count++] = (struct bad_device){device, why};
+    o->bad_pause = o->bad_pause == 0 ? SOTTO_KEYS_RETRY_MS : o->bad_pause * 2;
+    if (o->bad_pause > SOTTO_KEYS_RETRY_MAX)
+        o->bad_pause = SOTTO_KEYS_RETRY_MAX;
+    o->bad_mono = sotto_mono_ms(e->env) + o->bad_pause;
+}
+
+enum sotto_err sotto_outgoing_heard(struct sotto_engine *e, const char *name, uint64_t device)
+{
+    const uint64_t fine = 3600 * 1000; /* nobody needs it exactly, and each time is a write */
+    uint64_t now = sotto_now_ms(e->env), last;
+    struct outgoing *o = sotto_outgoing(e, name);
+    enum sotto_err err;
+
+    if (o == NULL)
+        return SOTTO_ERR_NOMEM;
+    if (bad_device(o, device) != NULL)
+        o->bad_count = 0;
+    err = sotto_heard_get(e->p, name, device, &last);
+    if (err == SOTTO_OK && now < last + fine)
+        return SOTTO_OK;
+    return err == SOTTO_OK || err == SOTTO_ERR_NOT_FOUND
+               ? sotto_heard_note(e->p, name, device, now, false)
+               : err;
+}
+
+bool sotto_device_dormant(struct sotto_engine *e, const char *name, uint64_t device)
+{
+    uint64_t last;
+
+    return sotto_heard_get(e->p, name, device, &last) == SOTTO_OK &&
+           sotto_now_ms(e->env) > last + SOTTO_DORMANT_MS;
 }
 
 /* The send calls whose message has not reached this account's mailboxes end with the same words. */
@@ -211,11 +274,18 @@ static void ask_list(struct sotto_engine *e, struct outgoing *o)
     sotto_lists_fetch(e, o->name, list_came, NULL);
 }
 
-static void bundle_refused(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
+static void bundle_refused(struct sotto_engine *e, struct outgoing *o, uint64_t device,
+                           const struct sotto_answer *a)
 {
-    if (a->type == SOTTO_ANS_ERROR && (a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE ||
-                                       a->u.error.code == SOTTO_RELAY_UNKNOWN_ACCOUNT))
-        o->need_list = true; /* devices changed meanwhile, or it has no keys there yet */
+    enum sotto_relay_error code = a->type == SOTTO_ANS_ERROR ? a->u.error.code : 0;
+
+    if (code == SOTTO_RELAY_UNKNOWN_DEVICE || code == SOTTO_RELAY_UNKNOWN_ACCOUNT)
+        o->need_list = true; /* devices have changed meanwhile */
+    if (code == SOTTO_RELAY_UNKNOWN_DEVICE || code == SOTTO_RELAY_UNAVAILABLE) {
+        note_bad(e, o, device, KEYS_NONE);
+        sotto_outgoing_pump(e, o);
+        return;
+    }
     sotto_outgoing_later(
         e, o, a->type == SOTTO_ANS_ERROR && a->u.error.retry_ms != 0 ? a->u.error.retry_ms : 10000);
 }
@@ -246,9 +316,7 @@ static void bundle_useless(struct sotto_engine *e, struct outgoing *o, uint64_t 
         return;
     }
     sotto_log_peer("the pre-keys of a device are not valid: %s", sotto_err_text(err));
-    if (o->bad_count < SOTTO_DEVICES_MAX)
-        o->bad[o->bad_count++] = device;
-    o->expired_count += err == SOTTO_ERR_EXPIRED;
+    note_bad(e, o, device, err == SOTTO_ERR_EXPIRED ? KEYS_OLD : KEYS_WRONG);
     sotto_outgoing_pump(e, o);
 }
 
@@ -306,7 +374,7 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
         return;
     o->in_flight = 0;
     if (a->type != SOTTO_ANS_BUNDLE) {
-        bundle_refused(e, o, a);
+        bundle_refused(e, o, p->device, a);
         return;
     }
     if (sotto_list_of(e, o->name, &list) != SOTTO_OK ||
@@ -328,6 +396,7 @@ static void bundle_came(struct sotto_engine *e, struct pending *p, const struct 
     }
     sotto_session_free(s);
     sotto_store_trouble(e, err);
+    o->bad_pause = 0;
     if (err == SOTTO_OK)
         sotto_outgoing_pump(e, o);
 }
@@ -362,7 +431,7 @@ static size_t targets(const struct sotto_engine *e, const struct outgoing *o, co
         const struct sotto_device *d = &list->devices[i];
 
         if ((w->item.device != 0 && d->id != w->item.device) || (own && d->id == e->device) ||
-            among(d->id, o->bad, o->bad_count))
+            bad_device(o, d->id) != NULL)
             continue;
         ret[n++] = d;
     }
@@ -447,17 +516,23 @@ static bool may_send(struct sotto_engine *e, struct outgoing *o)
 static bool no_target(struct sotto_engine *e, struct outgoing *o, const struct work *w,
                       const struct sotto_list *list)
 {
+    const struct bad_device *only = bad_device(o, w->item.device);
+    bool old = all_bad(o, KEYS_OLD);
     char text[256];
 
     if (w->item.device != 0 && sotto_list_find(list, w->item.device) != NULL &&
-        w->item.kind != SOTTO_CONTENT_RETRY)
+        (w->item.kind != SOTTO_CONTENT_RETRY || (only != NULL && only->why == KEYS_NONE)))
         return true; /* its keys may be good again after a while; the others do not wait for it */
     if (w->item.device != 0 || o->bad_count == 0) {
         sotto_store_trouble(e,
                             sotto_item_drop(e->p, w->item.id)); /* for a device that is no more */
         return true;
     }
-    if (o->expired_count == o->bad_count)
+    if (all_bad(o, KEYS_NONE)) { /* just listed: they are on their way to the relay */
+        sotto_outgoing_later(e, o, SOTTO_KEYS_RETRY_MS);
+        return false;
+    }
+    if (old)
         snprintf(text, sizeof text,
                  "kept: no device of %s has been online for so long that its keys are too old; "
                  "the message is sent when one is back",
@@ -467,9 +542,7 @@ static bool no_target(struct sotto_engine *e, struct outgoing *o, const struct w
                  "kept: the keys that the relay gives out for the devices of %s are not valid. "
                  "Ask the relay's operator",
                  o->name);
-    sotto_outbox_tell(
-        e, o->name, o->expired_count == o->bad_count ? SOTTO_RESULT_FAILED : SOTTO_RESULT_SECURITY,
-        text);
+    sotto_outbox_tell(e, o->name, old ? SOTTO_RESULT_FAILED : SOTTO_RESULT_SECURITY, text);
     sotto_outgoing_later(e, o, 60000);
     return false;
 }

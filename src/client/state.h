@@ -9,25 +9,29 @@
 #include "e2ee/envelope.h"
 #include "e2ee/session.h"
 
-#define DAY_MS              (24ull * 3600 * 1000)
-#define SOTTO_LIFETIME_MS   (30 * DAY_MS) /* of a stored message; then it counts as expired */
-#define SOTTO_SEEN_MS       (35 * DAY_MS)
-#define SOTTO_SESSION_MS    (30 * DAY_MS) /* a fresh handshake at least so often */
-#define SOTTO_SESSIONS_KEPT 8
-#define SOTTO_RECEIVE_ONLY  (40 * DAY_MS)
-#define SOTTO_SIGNED_MS     (7 * DAY_MS)
-#define SOTTO_SEALING_MS    (30 * DAY_MS)
-#define SOTTO_SEALING_KEPT  (75 * DAY_MS)
-#define SOTTO_ONE_TIME_WANT 64
-#define SOTTO_ONE_TIME_LOW  32
-#define SOTTO_ONE_TIME_HOUR 256 /* made in an hour at most: each lies in the profile for a year */
-#define SOTTO_RETRIES       3
-#define SOTTO_ANSWER_MS     20000  /* a relay that is silent for so long with an answer due */
-#define SOTTO_STALL_MS      300000 /* one that says other things instead */
-#define SOTTO_PING_MS       60000
-#define SOTTO_RECEIPTS_MS   100
-#define SOTTO_FULL_RETRY_MS 30000
-#define SOTTO_LEASES        16
+#define DAY_MS               (24ull * 3600 * 1000)
+#define SOTTO_LIFETIME_MS    (30 * DAY_MS) /* of a stored message; then it counts as expired */
+#define SOTTO_SEEN_MS        (35 * DAY_MS)
+#define SOTTO_SESSION_MS     (30 * DAY_MS) /* a fresh handshake at least so often */
+#define SOTTO_SESSIONS_KEPT  8
+#define SOTTO_RECEIVE_ONLY   (40 * DAY_MS)
+#define SOTTO_SIGNED_MS      (7 * DAY_MS)
+#define SOTTO_SEALING_MS     (30 * DAY_MS)
+#define SOTTO_SEALING_KEPT   (75 * DAY_MS)
+#define SOTTO_ONE_TIME_WANT  64
+#define SOTTO_ONE_TIME_LOW   32
+#define SOTTO_ONE_TIME_HOUR  256 /* made in an hour at most: each lies in the profile for a year */
+#define SOTTO_RETRIES        3
+#define SOTTO_ANSWER_MS      20000  /* a relay that is silent for so long with an answer due */
+#define SOTTO_STALL_MS       300000 /* one that says other things instead */
+#define SOTTO_PING_MS        60000
+#define SOTTO_RECEIPTS_MS    100
+#define SOTTO_FULL_RETRY_MS  30000
+#define SOTTO_KEYS_RETRY_MS  10000         /* a device without keys; doubled each time, up to */
+#define SOTTO_KEYS_RETRY_MAX (600 * 1000)  /* this */
+#define SOTTO_DORMANT_MS     (30 * DAY_MS) /* nothing came from a device for so long */
+#define SOTTO_DORMANT_RETRY  (3600 * 1000) /* when its full mailbox is tried again */
+#define SOTTO_LEASES         16
 #define SOTTO_INBOX_MAX                                                                            \
     (16 * 1024 * 1024)           /* waiting to be processed; a relay has 1 MiB under way */
 #define SOTTO_ASKED_MAX      256 /* retry requests to one account in an hour */
@@ -104,10 +108,18 @@ struct outgoing {
     uint64_t full_mono;   /* held mailboxes are tried again then */
     size_t held_count;    /* devices whose mailbox is full */
     uint64_t held[SOTTO_DEVICES_MAX];
-    size_t bad_count; /* devices whose keys are not valid: nothing is encrypted for them */
-    uint64_t bad[SOTTO_DEVICES_MAX];
-    size_t expired_count; /* of these: only too old */
-    uint32_t stuck;       /* answers in a row that moved nothing */
+    size_t bad_count; /* devices that nothing can be encrypted for, and why; the others go on */
+    struct bad_device {
+        uint64_t device;
+        enum keys_trouble {
+            KEYS_WRONG,
+            KEYS_OLD,  /* they have expired */
+            KEYS_NONE, /* the relay has none */
+        } why;
+    } bad[SOTTO_DEVICES_MAX];
+    uint64_t bad_mono;  /* they are tried again then, */
+    uint64_t bad_pause; /* which is later each time */
+    uint32_t stuck;     /* answers in a row that moved nothing */
     uint64_t typing_mono;
     uint64_t asked_mono; /* retry requests: the hour that is counted, and how many */
     uint32_t asked;
@@ -367,6 +379,11 @@ void sotto_outbox_unknown(struct sotto_engine *e, struct outgoing *o, bool delet
 struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name);
 /* Nothing goes to this account for so long. */
 void sotto_outgoing_later(struct sotto_engine *e, struct outgoing *o, uint64_t ms);
+/* Something came from a device: it is awake, and we have a session with it. Part of the caller's
+ * transaction. */
+enum sotto_err sotto_outgoing_heard(struct sotto_engine *e, const char *name, uint64_t device);
+/* A device of which nothing was heard for 30 days is waited for by nobody. */
+bool sotto_device_dormant(struct sotto_engine *e, const char *name, uint64_t device);
 /* Does the device wait because its mailbox is full? */
 bool sotto_outgoing_waits_for_room(const struct outgoing *o, uint64_t device);
 /* sotto_outbox_pump() for one account. */
@@ -382,6 +399,9 @@ void sotto_work_free(struct work *w);
 enum sotto_err sotto_work_load(struct sotto_engine *e, struct work *w);
 enum sotto_err sotto_work_drop_unlisted(struct sotto_engine *e, struct work *w,
                                         const struct sotto_list *list);
+/* Is there a listed device, not dormant, that the item was not encrypted for yet? Its keys could
+ * not be had. */
+bool sotto_work_lacks(struct sotto_engine *e, struct work *w);
 /* NULL: none for this device. */
 struct work_parcel *sotto_work_parcel(struct work *w, uint64_t device);
 /* Looks at all parcels: is the item at an end, and is the message on the relay? Part of the

@@ -34,6 +34,18 @@ void sotto_submit_full(struct sotto_engine *e, struct outgoing *o, const struct 
     sotto_submit_tell_full(e, o);
 }
 
+/* A dormant device is tried less often, as long as none that is awake waits as well. */
+static void hold(struct sotto_engine *e, struct outgoing *o, uint64_t device)
+{
+    uint64_t now = sotto_mono_ms(e->env);
+    uint64_t at = now + (sotto_device_dormant(e, o->name, device) ? SOTTO_DORMANT_RETRY
+                                                                  : SOTTO_FULL_RETRY_MS);
+
+    if (o->held_count == 0 || at < o->full_mono)
+        o->full_mono = at;
+    o->held[o->held_count++] = device;
+}
+
 /* NOT_FOUND: nothing has changed by it. */
 static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, int64_t item,
                                     uint64_t device, enum sotto_parcel_state state)
@@ -52,10 +64,9 @@ static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, 
         return SOTTO_ERR_NOT_FOUND;
     default: /* full, or our share of it: the device waits */
         e->lane++;
-        o->full_mono = sotto_mono_ms(e->env) + SOTTO_FULL_RETRY_MS;
         if (o->held_count == SOTTO_DEVICES_MAX || sotto_outgoing_waits_for_room(o, device))
             return SOTTO_ERR_NOT_FOUND;
-        o->held[o->held_count++] = device;
+        hold(e, o, device);
         return SOTTO_OK;
     }
 }

@@ -91,6 +91,21 @@ static enum sotto_err message_stored(struct sotto_engine *e, const struct work *
     return err == SOTTO_OK && changed ? sotto_changed_note(e, w->item.content_id) : err;
 }
 
+bool sotto_work_lacks(struct sotto_engine *e, struct work *w)
+{
+    const struct sotto_list *list;
+    bool own = strcmp(w->item.to, e->us.name) == 0;
+
+    if (w->item.device != 0 || sotto_list_of(e, w->item.to, &list) != SOTTO_OK)
+        return false;
+    for (size_t i = 0; i < list->count; i++)
+        if (!(own && list->devices[i].id == e->device) &&
+            sotto_work_parcel(w, list->devices[i].id) == NULL &&
+            !sotto_device_dormant(e, w->item.to, list->devices[i].id))
+            return true;
+    return false;
+}
+
 /* Looks at all parcels: is the item at an end, and is the message on the relay? */
 enum sotto_err sotto_work_settle(struct sotto_engine *e, struct outgoing *o, struct work *w)
 {
@@ -118,7 +133,7 @@ enum sotto_err sotto_work_settle(struct sotto_engine *e, struct outgoing *o, str
     }
     if (stored + delivered > 0 && pending == held && (err = message_stored(e, w)) != SOTTO_OK)
         return err;
-    if (pending > 0)
+    if (pending > 0 || sotto_work_lacks(e, w))
         return SOTTO_OK;
     if (stored + delivered == 0 && w->item.kind == SOTTO_CONTENT_TEXT &&
         strcmp(w->item.to, e->us.name) != 0) {

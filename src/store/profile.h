@@ -232,8 +232,8 @@ enum sotto_err sotto_item_get(struct sotto_profile *p, int64_t id, sotto_item_fn
  * may not write. */
 enum sotto_err sotto_item_open(struct sotto_profile *p, const char *to, int64_t after,
                                uint32_t limit, sotto_item_fn *fn, void *ctx);
-/* Items that were queued before the given time and whose text is not waited for any more: no
- * message that is QUEUED or STORED here names them. */
+/* Items that were queued before the given time, have reached a device, and whose text is not waited
+ * for any more: no message that is QUEUED or STORED here names them. */
 enum sotto_err sotto_item_sweep(struct sotto_profile *p, uint64_t before_ms);
 /* The accounts that have WAITING or SEALED items. */
 typedef enum sotto_err sotto_name_fn(void *ctx, const char *name);

@@ -108,8 +108,11 @@ enum sotto_err sotto_item_sweep(struct sotto_profile *p, uint64_t before_ms)
     return sotto_db_run(p->db,
                         "DELETE FROM item WHERE queued_ms < ? AND NOT EXISTS"
                         " (SELECT 1 FROM message m WHERE m.id = item.content_id AND m.deleted = 0"
-                        "   AND m.outgoing = 1 AND m.state IN (2, 3))",
-                        "u", before_ms);
+                        "   AND m.outgoing = 1 AND m.state IN (2, 3))"
+                        " AND EXISTS (SELECT 1 FROM parcel WHERE parcel.item = item.id"
+                        "   AND parcel.progress IN (?, ?, ?))",
+                        "uiii", before_ms, (int64_t)SOTTO_PARCEL_IS_STORED,
+                        (int64_t)SOTTO_PARCEL_IS_DELIVERED, (int64_t)SOTTO_PARCEL_IS_READ);
 }
 
 enum sotto_err sotto_item_accounts(struct sotto_profile *p, sotto_name_fn *fn, void *ctx)

@@ -11,6 +11,8 @@
 #include "client/engine.h"
 #include "engine_rig_internal.h"
 
+#define DAY_MS (24ull * 3600 * 1000)
+
 static struct world w;
 static struct phone *alice, *bob, *tablet;
 
@@ -372,6 +374,183 @@ static void the_next_invite_goes_to_its_own_relay(void **state)
     assert_false(sotto_engine_has_account(p->engine));
 }
 
+/* --- a device that cannot be reached holds up nobody --- */
+
+struct keyless {
+    uint64_t device;
+    enum sotto_relay_error says;
+    uint32_t asked; /* the request for its keys */
+    unsigned times;
+};
+
+/* The relay has no keys of one device. */
+static bool without_keys(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct keyless *k = ctx;
+    struct sotto_request *r = NULL;
+    struct sotto_answer *a = NULL;
+
+    if (p != bob)
+        return true;
+    if (way == UP && request_type(body) == SOTTO_REQ_GET_BUNDLE) {
+        assert_int_equal(sotto_request_decode(body->p, body->n, &r), SOTTO_OK);
+        if (r->u.get_bundle.device == k->device) {
+            k->asked = r->id;
+            k->times++;
+        }
+        sotto_request_free(r);
+    } else if (way == DOWN && answer_type(body) == SOTTO_ANS_BUNDLE) {
+        assert_int_equal(sotto_answer_decode(body->p, body->n, &a), SOTTO_OK);
+        if (a->id == k->asked) {
+            struct sotto_answer no = {.id = a->id, .type = SOTTO_ANS_ERROR};
+
+            no.u.error.code = k->says;
+            snprintf(no.u.error.text, sizeof no.u.error.text, "no keys");
+            put_answer(body, &no, NULL);
+        }
+        sotto_answer_free(a);
+    }
+    return true;
+}
+
+static enum sotto_err count_item(void *ctx, const struct sotto_item *item)
+{
+    (void)item;
+    ++*(unsigned *)ctx;
+    return SOTTO_OK;
+}
+
+static unsigned items_of(struct phone *p, const struct said *m)
+{
+    unsigned n = 0;
+
+    assert_int_equal(sotto_item_of_content(p->profile, m->id, count_item, &n), SOTTO_OK);
+    return n;
+}
+
+/* Bob has heard of the tablet, and has no session with it. */
+static struct keyless keys_are_gone(enum sotto_relay_error says)
+{
+    struct keyless k = {.device = phone_device(tablet), .says = says};
+
+    (void)phone_say(tablet, "bob", "my new tablet", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_int_equal(sotto_sessions_clear(bob->profile, "alice", k.device), SOTTO_OK);
+    assert_int_equal(sotto_sessions_clear(tablet->profile, "bob", 0), SOTTO_OK);
+    return k;
+}
+
+static void one_without_keys_gets_it_later(enum sotto_relay_error says)
+{
+    struct keyless k = keys_are_gone(says);
+    size_t before = phone_printed(tablet, NULL);
+    struct said first, second;
+
+    w.carry = without_keys;
+    w.carry_ctx = &k;
+    first = phone_say(bob, "alice", "first", SOTTO_WAIT_STORED);
+    second = phone_say(bob, "alice", "second", SOTTO_WAIT_DELIVERED);
+    world_run(&w); /* without any clock */
+    assert_result(bob, first.request, SOTTO_RESULT_OK);
+    assert_result(bob, second.request, SOTTO_RESULT_OK);
+    assert_int_equal(phone_printed(alice, "first") + phone_printed(alice, "second"), 2);
+    assert_int_equal(phone_printed(tablet, NULL), before);
+    assert_int_equal(phone_state(bob, &second), SOTTO_MESSAGE_DELIVERED);
+    assert_in_range(k.times, 1, 2);
+    world_pass(&w, 3600 * 1000);
+    assert_in_range(k.times, 5, 20); /* it is tried again, at growing pauses */
+    assert_int_equal(phone_printed(tablet, NULL), before);
+    assert_int_equal(phone_state(bob, &second), SOTTO_MESSAGE_READ);
+    w.carry = NULL;
+    world_pass(&w, 700 * 1000);
+    assert_int_equal(phone_printed(tablet, NULL), before + 2);
+    assert_string_equal(tablet->printed[before].text, "first");
+    assert_string_equal(tablet->printed[before + 1].text, "second");
+    assert_int_equal(phone_printed(alice, "first"), 1);
+    assert_int_equal(items_of(bob, &first) + items_of(bob, &second), 0);
+}
+
+static void a_device_that_never_uploaded_keys_holds_up_nobody(void **state)
+{
+    one_without_keys_gets_it_later(SOTTO_RELAY_UNAVAILABLE);
+}
+
+static void a_device_that_the_relay_does_not_know_holds_up_nobody(void **state)
+{
+    one_without_keys_gets_it_later(SOTTO_RELAY_UNKNOWN_DEVICE);
+}
+
+/* What it writes opens a session with it: nobody waits for the next try. */
+static void a_device_without_keys_that_writes_is_reached(void **state)
+{
+    struct keyless k = keys_are_gone(SOTTO_RELAY_UNAVAILABLE);
+
+    w.carry = without_keys;
+    w.carry_ctx = &k;
+    (void)phone_say(bob, "alice", "are you there?", SOTTO_WAIT_STORED);
+    world_pass(&w, 3600 * 1000);
+    assert_int_equal(phone_printed(tablet, "are you there?"), 0);
+    (void)phone_say(tablet, "bob", "I am", SOTTO_WAIT_STORED);
+    world_run(&w);
+    assert_int_equal(phone_printed(tablet, "are you there?"), 1);
+}
+
+static void a_dormant_device_without_keys_is_waited_for_by_nobody(void **state)
+{
+    struct keyless k = keys_are_gone(SOTTO_RELAY_UNAVAILABLE);
+    struct said m;
+
+    w.carry = without_keys;
+    w.carry_ctx = &k;
+    phone_offline(tablet);
+    world_jump(&w, 29 * DAY_MS);
+    m = phone_say(bob, "alice", "day 29", SOTTO_WAIT_DELIVERED);
+    world_settle(&w);
+    assert_result(bob, m.request, SOTTO_RESULT_OK);
+    assert_int_equal(items_of(bob, &m), 1); /* for the tablet */
+    world_jump(&w, 2 * DAY_MS);
+    assert_int_equal(items_of(bob, &m), 0);
+    m = phone_say(bob, "alice", "day 31", SOTTO_WAIT_DELIVERED);
+    world_settle(&w);
+    assert_result(bob, m.request, SOTTO_RESULT_OK);
+    assert_int_equal(items_of(bob, &m), 0);
+    /* It comes back: it is no different from others. */
+    w.carry = NULL;
+    phone_online(tablet);
+    world_pass(&w, 700 * 1000);
+    (void)phone_say(bob, "alice", "welcome", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_int_equal(phone_printed(tablet, "welcome"), 1);
+}
+
+/* Its box is full; what others get, and what is said of it, does not depend on that. */
+static void a_dormant_device_with_a_full_mailbox_is_waited_for_by_nobody(void **state)
+{
+    struct said m = {.request = 0}, first = {.request = 0};
+    char text[16];
+
+    w.config.quota_messages = 64; /* eight of one sender */
+    world_configure(&w);
+    phone_offline(tablet);
+    world_jump(&w, 20 * DAY_MS);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(text, sizeof text, "message %u", i);
+        m = phone_say(bob, "alice", text, SOTTO_WAIT_DELIVERED);
+        world_run(&w);
+        assert_result(bob, m.request, SOTTO_RESULT_OK);
+    }
+    first = m;
+    world_jump(&w, 11 * DAY_MS);
+    m = phone_say(bob, "alice", "day 31", SOTTO_WAIT_DELIVERED);
+    world_run(&w);
+    assert_result(bob, m.request, SOTTO_RESULT_OK);
+    assert_int_equal(phone_printed(alice, "day 31"), 1);
+    assert_int_equal(items_of(bob, &first), 1);
+    world_jump(&w, 20 * DAY_MS); /* day 51: nothing is kept for it without end */
+    assert_int_equal(items_of(bob, &first), 0);
+    assert_int_equal(phone_state(bob, &first), SOTTO_MESSAGE_READ);
+}
+
 #define T(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -387,6 +566,11 @@ int main(void)
         T(a_relay_that_never_stops_calling_gets_one_question, setup),
         T(a_second_sign_up_waits_for_nobody, setup),
         T(the_next_invite_goes_to_its_own_relay, setup),
+        T(a_device_that_never_uploaded_keys_holds_up_nobody, setup_tablet),
+        T(a_device_that_the_relay_does_not_know_holds_up_nobody, setup_tablet),
+        T(a_device_without_keys_that_writes_is_reached, setup_tablet),
+        T(a_dormant_device_without_keys_is_waited_for_by_nobody, setup_tablet),
+        T(a_dormant_device_with_a_full_mailbox_is_waited_for_by_nobody, setup_tablet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
