@@ -106,9 +106,10 @@ size_t sotto_box_after(const struct box *b, uint64_t seq)
 struct box_entry *sotto_box_find(struct box *b, uint64_t seq)
 {
     size_t i = seq > 0 ? sotto_box_after(b, seq - 1) : 0;
-    struct box_entry *e = &b->entries[b->first + i];
 
-    return i < b->count && e->seq == seq ? e : NULL;
+    if (i == b->count || b->entries[b->first + i].seq != seq)
+        return NULL;
+    return &b->entries[b->first + i];
 }
 
 static struct share *share_find(const struct box *b, int64_t sender)
@@ -189,7 +190,7 @@ enum sotto_err sotto_box_add(struct box *b, const struct box_entry *entry)
 /* Takes n entries out, from the i-th on. */
 static void entries_cut(struct box *b, size_t i, size_t n)
 {
-    struct box_entry *e = b->entries + b->first + i;
+    struct box_entry *e = &b->entries[b->first + i];
 
     for (size_t k = 0; k < n; k++) {
         b->lane_count[e[k].request]--;

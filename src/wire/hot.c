@@ -105,7 +105,7 @@ static uint64_t take_fixed64(struct reader *r, uint32_t field)
 
 static struct reader reader_of(struct sotto_bytes b)
 {
-    struct reader r = {.p = b.p, .end = b.p + b.n};
+    struct reader r = {.p = b.p, .end = b.n > 0 ? b.p + b.n : b.p};
 
     next_tag(&r);
     return r;
