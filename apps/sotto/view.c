@@ -208,8 +208,21 @@ static void status_json(const struct sotto_view *v, const struct sotto_status_ro
     sotto_json_number(&j, "devices", s->devices);
     sotto_json_number(&j, "contacts", s->contacts);
     sotto_json_bool(&j, "holds_account_key", s->holds_account_key);
+    sotto_json_number(&j, "clock_off", s->clock_off_ms / 1000);
     sotto_json_string(&j, "version", sotto_version());
     put_json(v, &j);
+}
+
+static void view_clock(const struct sotto_out *out, int64_t off_ms)
+{
+    const int64_t much = 5 * 60 * 1000;
+    int64_t minutes = (off_ms < 0 ? -off_ms : off_ms) / 60000;
+
+    if (off_ms >= -much && off_ms <= much)
+        return;
+    sotto_out(out, SOTTO_OUT_RESULT,
+              "clock       %" PRId64 " minutes %s the relay's: one of the two is wrong", minutes,
+              off_ms > 0 ? "ahead of" : "behind");
 }
 
 static void view_status(const struct sotto_view *v, const struct sotto_status_row *s)
@@ -241,6 +254,8 @@ static void view_status(const struct sotto_view *v, const struct sotto_status_ro
               " with %" PRIu32 " device%s",
               s->one_time_keys, s->list_version, s->devices, s->devices == 1 ? "" : "s");
     sotto_out(out, SOTTO_OUT_RESULT, "contacts    %" PRIu32, s->contacts);
+    if (s->clock_known)
+        view_clock(out, s->clock_off_ms);
 }
 
 /* The number alone is the result: a script compares it, a person reads it aloud. */

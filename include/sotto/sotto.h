@@ -14,7 +14,8 @@
  * arguments are copied. Nothing is printed by the library.
  *
  * Only one process at a time runs the engine of a profile. A client opened while another one runs
- * it is attached to that one and behaves the same; when that process ends, one of the attached takes over.
+ * it is attached to that one and behaves the same; when that process ends, one of the attached
+ * takes over.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,9 +52,10 @@ struct sotto_options {
     bool create;            /* make the profile when there is none (register, login) */
 };
 /*
- * PROFILE: no profile (and not create), wrong passphrase, passphrase needed, damaged, locked by a process that does not answer; why (room
- * bytes) gets a sentence that names the way out. USAGE: the passphrase for a new profile is too
- * short. Connects to the relay by itself as soon as dispatch is called.
+ * PROFILE: no profile (and not create), wrong passphrase, passphrase needed, damaged, locked by a
+ * process that does not answer; why (room bytes) gets a sentence that names the way out. USAGE: the
+ * passphrase for a new profile is too short. Connects to the relay by itself as soon as dispatch is
+ * called.
  */
 SOTTO_API enum sotto_result sotto_client_open(const struct sotto_options *options,
                                               struct sotto_client **ret, char *why, size_t room);
@@ -83,9 +85,9 @@ enum sotto_event_type {
     SOTTO_EVENT_CONTACT,
     SOTTO_EVENT_DEVICE,
     SOTTO_EVENT_STATUS,
-    SOTTO_EVENT_SAFETY,  /* answer to sotto_safety_of() */
-    SOTTO_EVENT_NOTICE,  /* a sentence that the person has to read */
-    SOTTO_EVENT_LINK,    /* a device waits for approval, or (login) the code to be shown */
+    SOTTO_EVENT_SAFETY, /* answer to sotto_safety_of() */
+    SOTTO_EVENT_NOTICE, /* a sentence that the person has to read */
+    SOTTO_EVENT_LINK,   /* a device waits for approval, or (login) the code to be shown */
 };
 SOTTO_API enum sotto_event_type sotto_event_type(const struct sotto_event *e);
 SOTTO_API uint32_t sotto_event_request(const struct sotto_event *e);
@@ -118,9 +120,9 @@ enum sotto_message_state {
     SOTTO_MESSAGE_FAILED, /* the reason says why */
 };
 struct sotto_message {
-    const char *id;   /* 32 hex digits */
-    const char *peer; /* the other account */
-    const char *from; /* account that wrote it */
+    const char *id;     /* 32 hex digits */
+    const char *peer;   /* the other account */
+    const char *from;   /* account that wrote it */
     const char *device; /* that it came from, 16 hex digits */
     const char *kind;   /* "text", or "unknown" for what needs a newer Sotto */
     const char *text;   /* "" where there is none; may not contain NUL */
@@ -169,6 +171,8 @@ struct sotto_status_row {
     uint32_t one_time_keys;       /* left on the relay */
     uint32_t list_version, devices, contacts;
     bool holds_account_key;
+    bool clock_known;     /* the relay has told its time on the last connection */
+    int64_t clock_off_ms; /* how far our clock was ahead of it; below 0: behind */
 };
 struct sotto_safety {
     const char *number; /* twelve groups of five digits, single spaces */
@@ -195,8 +199,8 @@ SOTTO_API const struct sotto_link *sotto_event_link(const struct sotto_event *e)
 /*
  * Sign-up. address: an invite link, or HOST:PORT with pin ("sha256:...", NULL: by CA or ask). DONE:
  * OK; FAILED (name taken, invite used up, closed: the text says which; another name may follow on
- * the same profile); UNREACHABLE; SECURITY with HOST:PORT and no pin: the CONNECTION event before it carries the pin
- * to be shown and passed on; PROFILE: this profile has an account already.
+ * the same profile); UNREACHABLE; SECURITY with HOST:PORT and no pin: the CONNECTION event before
+ * it carries the pin to be shown and passed on; PROFILE: this profile has an account already.
  */
 SOTTO_API uint32_t sotto_register(struct sotto_client *c, const char *address, const char *pin,
                                   const char *name, const char *passphrase);
@@ -220,9 +224,9 @@ enum sotto_wait {
 };
 /*
  * text: len bytes of UTF-8, at most 32 KiB, kept byte for byte. DONE with the id: OK when the
- * state is reached; UNREACHABLE: kept and sent as soon as there is a connection; UNKNOWN: no such account,
- * the message is not kept; FULL: kept and tried again; SECURITY: kept, the text names the way out;
- * FAILED: waited timeout_ms in vain, the text has the state; USAGE. timeout_ms 0: 30 s.
+ * state is reached; UNREACHABLE: kept and sent as soon as there is a connection; UNKNOWN: no such
+ * account, the message is not kept; FULL: kept and tried again; SECURITY: kept, the text names the
+ * way out; FAILED: waited timeout_ms in vain, the text has the state; USAGE. timeout_ms 0: 30 s.
  */
 SOTTO_API uint32_t sotto_send(struct sotto_client *c, const char *name, const char *text,
                               size_t len, enum sotto_wait wait, uint32_t timeout_ms);

@@ -132,7 +132,7 @@ static enum sotto_err put_fork(struct sotto_engine *e, struct sotto_contact_reco
                      "nothing is sent to %s until you compare the safety number and accept: sotto "
                      "verify %s --accept",
                      c->name, c->name, c->name);
-    c->forked = true;
+    c->forked = SOTTO_FORK_THEIRS;
     err = sotto_contact_put(e->p, c);
     return err != SOTTO_OK ? err : SOTTO_ERR_FORK;
 }
@@ -568,7 +568,7 @@ static enum sotto_err show_contact(void *ctx, const struct sotto_contact_record 
                                                      : SOTTO_IS_REQUEST,
         .verified = c->has_verified_key && !c->new_identity &&
                     sotto_equal(c->verified_key, c->account_key, 32),
-        .new_identity = c->new_identity || c->forked,
+        .new_identity = c->new_identity || c->forked != SOTTO_FORK_NONE,
         .accepted_us = c->has_their_token,
         .unread = c->unread,
         .last_ms = c->last_ms,
@@ -624,7 +624,7 @@ static void show_safety(struct sotto_engine *e, struct job *j, const struct sott
         .number = number,
         .verified = c->has_verified_key && !c->new_identity &&
                     sotto_equal(c->verified_key, c->account_key, 32),
-        .new_identity = c->new_identity || c->forked,
+        .new_identity = c->new_identity || c->forked != SOTTO_FORK_NONE,
     };
 
     if (safety_number(e, c, number) != SOTTO_OK) {
@@ -740,7 +740,8 @@ static enum sotto_err take_identity(struct sotto_engine *e, struct sotto_contact
         free(list);
         return err;
     }
-    c->new_identity = c->forked = false;
+    c->new_identity = false;
+    c->forked = SOTTO_FORK_NONE;
     c->has_verified_key = false;
     if ((err = sotto_sessions_clear(e->p, c->name, 0)) == SOTTO_OK &&
         (err = put_list(e, c, list, (struct sotto_bytes){data.p, data.n})) == SOTTO_OK)
@@ -763,7 +764,7 @@ void sotto_contacts_accept_identity(struct sotto_engine *e, struct job *j)
     if (was_new) {
         err = take_identity(e, &c);
     } else { /* after a fork: start from what the relay shows next */
-        c.forked = false;
+        c.forked = SOTTO_FORK_NONE;
         c.has_list = false;
         if ((err = sotto_contact_put(e->p, &c)) == SOTTO_OK)
             err = sotto_contact_list_put(e->p, c.name, false, NULL, 0);

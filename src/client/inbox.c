@@ -269,33 +269,47 @@ static const char *peer_of(const struct sotto_engine *e, const struct arrival *a
     return memcmp(conversation, c->conversation, sizeof conversation) == 0 ? peer : NULL;
 }
 
+static void tell_fork(struct sotto_engine *e, const char *name, enum sotto_fork fork)
+{
+    if (fork == SOTTO_FORK_OURS)
+        sotto_notice(e,
+                     "The relay has shown %s another device list of your own account than you "
+                     "have. Somebody is lying; see which devices you have: sotto devices. Nothing "
+                     "is sent to %s until you compare the safety number and accept: sotto verify "
+                     "%s --accept",
+                     name, name, name);
+    else
+        sotto_notice(e,
+                     "The relay has shown you another device list of %s than %s has. Somebody is "
+                     "lying; nothing is sent to %s until you compare the safety number and "
+                     "accept: sotto verify %s --accept",
+                     name, name, name, name);
+}
+
 /* Both ends say which lists they went by: a relay that shows different ones is found out here. */
 static enum sotto_err compare_lists(struct sotto_engine *e, struct arrival *ar,
                                     const struct sotto_content *c)
 {
     struct sotto_contact_record *them = &ar->contact;
     struct outgoing *o = sotto_outgoing(e, ar->opened.sender);
-    bool fork = false;
+    enum sotto_fork fork = SOTTO_FORK_NONE;
 
     if (o == NULL)
         return SOTTO_ERR_NOMEM;
     if (!ar->own && them->has_list && !them->new_identity) {
         if (c->sender_list.version > them->list_version)
             o->need_list = true;
-        fork = c->sender_list.version == them->list_version &&
-               !sotto_equal(c->sender_list.hash, them->list_hash, 32);
+        if (c->sender_list.version == them->list_version &&
+            !sotto_equal(c->sender_list.hash, them->list_hash, 32))
+            fork = SOTTO_FORK_THEIRS;
     }
     if (!ar->own && c->recipient_list.version == e->own_list.version &&
         !sotto_equal(c->recipient_list.hash, e->own_list.hash, 32))
-        fork = true;
-    if (!fork || them->forked)
+        fork = SOTTO_FORK_OURS;
+    if (fork == SOTTO_FORK_NONE || them->forked != SOTTO_FORK_NONE)
         return SOTTO_OK;
-    them->forked = true;
-    sotto_notice(e,
-                 "The relay shows %s and you different device lists. Somebody is lying; nothing "
-                 "is sent to %s until you compare the safety number and accept: sotto verify %s "
-                 "--accept",
-                 them->name, them->name, them->name);
+    them->forked = fork;
+    tell_fork(e, them->name, fork);
     return sotto_contact_put(e->p, them);
 }
 

@@ -165,6 +165,31 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
     sotto_jobs_sweep(e);
 }
 
+/* Nothing here trusts a clock for more than order and age; but a person would wonder about the
+ * times on the screen, and keys and messages would expire early or late. */
+static void compare_clocks(struct sotto_engine *e, uint64_t theirs)
+{
+    int64_t off = (int64_t)sotto_now_ms(e->env) - (int64_t)theirs;
+    uint64_t by = (uint64_t)(off < 0 ? -off : off) / 1000;
+    char text[64];
+
+    e->clock_known = theirs > 0 && theirs < INT64_MAX / 2;
+    e->clock_off_ms = e->clock_known ? off : 0;
+    if (!e->clock_known || by <= SOTTO_CLOCK_OFF_MS / 1000)
+        return;
+    if (by < 2 * 3600)
+        snprintf(text, sizeof text, "%u minutes", (unsigned)(by / 60));
+    else if (by < 2 * 86400)
+        snprintf(text, sizeof text, "%u hours", (unsigned)(by / 3600));
+    else
+        snprintf(text, sizeof text, "%llu days", (unsigned long long)(by / 86400));
+    sotto_notice(
+        e,
+        "The clock of this device is %s %s the relay's: one of the two is wrong, and times "
+        "of messages may be too.",
+        text, off > 0 ? "ahead of" : "behind");
+}
+
 /* The hello must come from the relay that we know (or were invited to), and must name the TLS key
  * that we are talking to. */
 void sotto_link_hello(struct sotto_engine *e, const struct sotto_answer *a)
@@ -199,6 +224,7 @@ void sotto_link_hello(struct sotto_engine *e, const struct sotto_answer *a)
     e->hello = *r;
     snprintf(e->relay_version, sizeof e->relay_version, "%s", a->u.hello.version);
     e->phase = LINK_OPEN;
+    compare_clocks(e, a->u.hello.time_ms);
     if (e->registered)
         sotto_sign_in(e);
     else
@@ -371,7 +397,7 @@ static enum sotto_err note_signed_in(struct sotto_engine *e, const uint8_t lease
 
 static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a)
 {
-    char text[300];
+    char text[320];
 
     if (a->u.error.code == SOTTO_RELAY_REVOKED || a->u.error.code == SOTTO_RELAY_NAME_GONE) {
         bool deleted = a->u.error.code == SOTTO_RELAY_NAME_GONE;
@@ -387,8 +413,12 @@ static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a
         return;
     }
     /* A restored relay may not know this device yet: the owner of the account key tells it. */
-    snprintf(text, sizeof text, "the relay refused to sign this device in: %s",
-             a->u.error.text[0] != '\0' ? a->u.error.text : "no reason given");
+    snprintf(text, sizeof text, "the relay refused to sign this device in: %.120s%s",
+             a->u.error.text[0] != '\0' ? a->u.error.text : "no reason given",
+             a->u.error.code == SOTTO_RELAY_BAD_PROOF
+                 ? ". Somebody with the relay's key may be in between: try another network, and "
+                   "ask the operator; with a new key of the relay: sotto trust-relay sha256:..."
+                 : "");
     sotto_engine_trouble(e,
                          a->u.error.code == SOTTO_RELAY_TOO_MANY ||
                                  a->u.error.code == SOTTO_RELAY_UNAVAILABLE

@@ -483,7 +483,7 @@ static enum sotto_err seal_for(struct sotto_engine *e, struct work *w,
 static bool may_send(struct sotto_engine *e, struct outgoing *o)
 {
     struct sotto_contact_record c;
-    char text[256];
+    char text[320];
 
     if (strcmp(o->name, e->us.name) == 0)
         return true;
@@ -497,10 +497,14 @@ static bool may_send(struct sotto_engine *e, struct outgoing *o)
     }
     if (c.new_identity || c.forked) {
         snprintf(text, sizeof text,
-                 c.forked ? "kept: the relay showed two different device lists of %s. Compare "
-                            "the safety number, then: sotto verify %s --accept"
-                          : "kept: %s has a new identity. Ask over another way whether that is "
-                            "right, then: sotto verify %s --accept",
+                 c.forked == SOTTO_FORK_OURS
+                     ? "kept: the relay showed %s two different device lists of your own account. "
+                       "Compare the safety number, then: sotto verify %s --accept"
+                 : c.forked == SOTTO_FORK_THEIRS
+                     ? "kept: the relay showed two different device lists of %s. Compare the "
+                       "safety number, then: sotto verify %s --accept"
+                     : "kept: %s has a new identity. Ask over another way whether that is right, "
+                       "then: sotto verify %s --accept",
                  o->name, o->name);
         sotto_outbox_tell(e, o->name, SOTTO_RESULT_SECURITY, text);
         return false;

@@ -27,10 +27,11 @@
 #define SOTTO_PING_MS        60000
 #define SOTTO_RECEIPTS_MS    100
 #define SOTTO_FULL_RETRY_MS  30000
-#define SOTTO_KEYS_RETRY_MS  10000         /* a device without keys; doubled each time, up to */
-#define SOTTO_KEYS_RETRY_MAX (600 * 1000)  /* this */
-#define SOTTO_DORMANT_MS     (30 * DAY_MS) /* nothing came from a device for so long */
-#define SOTTO_DORMANT_RETRY  (3600 * 1000) /* when its full mailbox is tried again */
+#define SOTTO_KEYS_RETRY_MS  10000           /* a device without keys; doubled each time, up to */
+#define SOTTO_KEYS_RETRY_MAX (600 * 1000)    /* this */
+#define SOTTO_CLOCK_OFF_MS   (5 * 60 * 1000) /* from here on it is said */
+#define SOTTO_DORMANT_MS     (30 * DAY_MS)   /* nothing came from a device for so long */
+#define SOTTO_DORMANT_RETRY  (3600 * 1000)   /* when its full mailbox is tried again */
 #define SOTTO_LEASES         16
 #define SOTTO_INBOX_MAX                                                                            \
     (16 * 1024 * 1024)           /* waiting to be processed; a relay has 1 MiB under way */
@@ -181,6 +182,8 @@ struct sotto_engine {
     struct sotto_engine_tls tls;
     struct sotto_relay_identity hello;
     char relay_version[64];
+    bool clock_known;     /* the relay told its time when it said hello last */
+    int64_t clock_off_ms; /* ours ahead of it */
     enum sotto_err why;
     enum sotto_result why_result;
     char why_text[320];

@@ -122,6 +122,8 @@ static void emit_status(struct sotto_engine *e, struct job *j)
         .group = e->phase == LINK_ONLINE ? e->tls.group : "",
         .relay_version = e->relay_version,
         .one_time_keys = e->one_time_left,
+        .clock_known = e->clock_known,
+        .clock_off_ms = e->clock_off_ms,
         .list_version = e->own_list.version,
         .devices = (uint32_t)e->own_list.count,
         .holds_account_key = e->holds_account_key,

@@ -139,6 +139,7 @@ enum effect_type {
     EFFECT_ATTACH,      /* conn: it is the box's connection now */
     EFFECT_BEGUN,       /* conn, seq: it has committed up to there, and wants the rest */
     EFFECT_END_BOX,     /* box, seq: its device was removed; nothing up to seq is wanted */
+    EFFECT_END_ACCOUNT, /* account, text: its connections end */
     EFFECT_LIST,        /* account, list: tell its devices, but not conn */
     EFFECT_LINKED,      /* account, device, list: it was listed */
     EFFECT_LINK_ASKED,  /* account: tell its devices */
@@ -152,6 +153,7 @@ struct effect {
     uint64_t device, seq;
     uint32_t n;
     struct effect_list *list;
+    const char *text; /* static */
 };
 struct effect_list { /* shared by effects of one turn */
     struct effect_list *next;
@@ -166,7 +168,6 @@ struct sotto_relay {
     struct sotto_rs_identity self;
     struct sotto_secret32 tag_key; /* of this boot: hides who asked for whose keys */
     uint32_t epoch;
-    struct sotto_buf hello;
 
     struct sotto_relay_conn *conns;
     size_t conn_count;
@@ -175,6 +176,7 @@ struct sotto_relay {
     struct sotto_relay_conn *touched;
     bool in_turn; /* a transaction is open */
     bool failing; /* the last turn could not be committed */
+    uint64_t undone; /* turns so far */
 
     struct effect *effects;
     size_t effect_count, effect_room;
@@ -270,6 +272,12 @@ enum sotto_err sotto_relay_list_check(const struct sotto_relay *r, const char *n
 /* A certificate that somebody wants to enrol. */
 bool sotto_relay_certificate_ok(const struct sotto_relay_conn *c, bool has,
                                 const uint8_t certificate[32]);
+
+/* --- admin.c --- */
+void sotto_relay_account_hang_up(struct sotto_relay *r, int64_t account, const char *text);
+/* Everything of an account but its name goes with this turn, its connections end. */
+enum sotto_err sotto_relay_account_remove(struct sotto_relay *r,
+                                          const struct sotto_rs_account *account);
 
 /* --- directory.c --- */
 /*

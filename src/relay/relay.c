@@ -14,10 +14,11 @@
 #include "base/log.h"
 #include "relay/core.h"
 
-static enum sotto_err make_hello(struct sotto_relay *r, const struct sotto_relay_config *config)
+/* Each connection gets its own, as it tells the time. */
+static enum sotto_err add_hello(const struct sotto_relay *r,
+                                const struct sotto_relay_config *config, struct sotto_buf *out)
 {
     struct sotto_answer *a = calloc(1, sizeof *a);
-    struct sotto_buf hello = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
     enum sotto_err e;
 
     if (a == NULL)
@@ -29,21 +30,17 @@ static enum sotto_err make_hello(struct sotto_relay *r, const struct sotto_relay
     memcpy(a->u.hello.relay.pins, config->pins, sizeof config->pins);
     memcpy(a->u.hello.version, "sottod " SOTTO_VERSION, sizeof "sottod " SOTTO_VERSION);
     a->u.hello.registration = config->registration;
-    e = sotto_answer_encode(a, &r->self.key, &hello);
+    a->u.hello.time_ms = sotto_now_ms(r->env);
+    e = sotto_answer_encode(a, &r->self.key, out);
     free(a);
-    if (e != 0) {
-        sotto_buf_free(&hello);
-        return e;
-    }
-    sotto_buf_free(&r->hello);
-    r->hello = hello;
-    return SOTTO_OK;
+    return e;
 }
 
 enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
                                        const struct sotto_relay_config *config)
 {
-    enum sotto_err e = make_hello(r, config);
+    SOTTO_AUTO_BUF hello = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
+    enum sotto_err e = add_hello(r, config, &hello); /* can it be said at all? */
 
     if (e == 0)
         r->config = *config;
@@ -134,7 +131,6 @@ void sotto_relay_free(struct sotto_relay *r)
     sotto_guard_free(&r->name_guard);
     sotto_guard_free(&r->address_guard);
     sotto_guard_free(&r->stranger_guard);
-    sotto_buf_free(&r->hello);
     sotto_rs_identity_wipe(&r->self);
     sotto_wipe(r, sizeof *r);
     free(r);
@@ -159,6 +155,7 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
 {
     struct sotto_relay_conn *c = calloc(1, sizeof *c);
     uint64_t mono = sotto_mono_ms(r->env);
+    enum sotto_err e;
 
     if (c == NULL)
         return SOTTO_ERR_NOMEM;
@@ -170,9 +167,10 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
     c->wanted_input = true;
     c->out = SOTTO_BUF(OUTPUT_MAX);
     sotto_bucket_init(&c->bucket, r->config.requests_per_second, mono);
-    if (sotto_buf_add(&c->out, r->hello.p, r->hello.n) != 0) {
+    if ((e = add_hello(r, &r->config, &c->out)) != 0) {
+        sotto_buf_free(&c->out);
         free(c);
-        return SOTTO_ERR_NOMEM;
+        return e;
     }
     c->next = r->conns;
     if (c->next != NULL)
@@ -277,6 +275,7 @@ void sotto_relay_undo(struct sotto_relay *r, enum sotto_err why)
     if (!r->failing)
         sotto_log_local("nothing can be stored: %s; requests are refused", sotto_err_text(why));
     r->failing = true;
+    r->undone++;
     if (r->in_turn)
         sotto_rs_rollback(r->store);
     r->in_turn = false;
@@ -389,6 +388,9 @@ static void carry_out(struct sotto_relay *r, const struct effect *f)
         if ((c = conn_of(r, f->box)) != NULL)
             sotto_relay_end(c, SOTTO_CLOSING_REVOKED, "this device was removed from its account");
         sotto_box_drop(r, sotto_relay_box_known(r, f->box), f->seq);
+        break;
+    case EFFECT_END_ACCOUNT:
+        sotto_relay_account_hang_up(r, f->account, f->text);
         break;
     case EFFECT_LIST:
     case EFFECT_LINK_ASKED:

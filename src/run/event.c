@@ -89,6 +89,8 @@ static const struct member status_members[] = {M(TEXT, sotto_status_row, name),
                                                M(U32, sotto_status_row, devices),
                                                M(U32, sotto_status_row, contacts),
                                                M(FLAG, sotto_status_row, holds_account_key),
+                                               M(FLAG, sotto_status_row, clock_known),
+                                               M(U64, sotto_status_row, clock_off_ms),
                                                {END, 0}};
 static const struct member safety_members[] = {M(TEXT, sotto_safety, number),
                                                M(FLAG, sotto_safety, verified),

@@ -72,6 +72,13 @@ enum sotto_err sotto_handshake_note(struct sotto_profile *p, const uint8_t diges
 
 /* --- accounts that we know --- */
 
+/* Whose device list there are two of. */
+enum sotto_fork {
+    SOTTO_FORK_NONE,
+    SOTTO_FORK_THEIRS,
+    SOTTO_FORK_OURS, /* the contact was shown another one of our own account */
+};
+
 struct sotto_contact_record {
     sotto_name name;
     uint32_t state;     /* enum sotto_contact_state; 0: only looked up */
@@ -84,7 +91,7 @@ struct sotto_contact_record {
     bool has_their_token, has_our_token, has_verified_key;
     uint8_t their_token[SOTTO_TOKEN], our_token[SOTTO_TOKEN], verified_key[32];
     bool new_identity;   /* the relay shows another account key; sending stops */
-    bool forked;         /* two lists of one version were seen; sending stops */
+    uint32_t forked;     /* enum sotto_fork: two lists of one version were seen; sending stops */
     uint64_t checked_ms; /* list last fetched */
     /* read only, computed: */
     uint32_t unread;  /* incoming messages that were not shown */

@@ -42,7 +42,7 @@ static enum sotto_err read_contact(const struct sotto_rows *rows, struct sotto_c
         (e = read_optional(rows, 9, c.verified_key, 32, &c.has_verified_key)) != 0)
         return e;
     c.new_identity = sotto_rows_int(rows, 10) != 0;
-    c.forked = sotto_rows_int(rows, 11) != 0;
+    c.forked = (uint32_t)sotto_rows_int(rows, 11);
     c.checked_ms = sotto_rows_uint(rows, 12);
     c.unblocked = (uint32_t)sotto_rows_int(rows, 13);
     c.unread = (uint32_t)sotto_rows_int(rows, 14);

@@ -155,6 +155,7 @@ static enum sotto_err get_hello(const Sotto__Wire__Hello *m, struct sotto_answer
     a->u.hello.registration = mode < 0 || mode > SOTTO_REGISTRATION_CLOSED
                                   ? SOTTO_REGISTRATION_UNKNOWN
                                   : (enum sotto_registration)mode;
+    a->u.hello.time_ms = m->time;
     return get_identity(m, &a->u.hello.relay);
 }
 
@@ -185,6 +186,7 @@ static enum sotto_err put_hello(const struct sotto_answer *a,
     m->signature = sotto_proto_put(l->u.hello.signature, SOTTO_SIGNATURE);
     m->version = sotto_proto_put_text(a->u.hello.version, sizeof a->u.hello.version);
     m->registration = (Sotto__Wire__Registration)a->u.hello.registration;
+    m->time = a->u.hello.time_ms;
     return SOTTO_OK;
 }
 

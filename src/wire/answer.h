@@ -101,6 +101,7 @@ struct sotto_answer {
             struct sotto_relay_identity relay; /* decode: signature was verified */
             char version[64];
             enum sotto_registration registration;
+            uint64_t time_ms; /* the relay's clock, a claim; 0: it does not say */
         } hello;
         struct {
             bool has_previous;

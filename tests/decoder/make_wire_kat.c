@@ -94,6 +94,7 @@ static void print_hello(void)
     MUST(sotto_random(&env.env, a.u.hello.relay.pins, 64) == 0);
     strcpy(a.u.hello.version, "sottod 0.1.0");
     a.u.hello.registration = SOTTO_REGISTRATION_INVITE;
+    a.u.hello.time_ms = 1790000000000u;
     printf(" \"hello\": {\n  ");
     hex("relay_id", relay_key.pub, 32, ",\n  ");
     hex("incarnation", a.u.hello.relay.incarnation, SOTTO_INCARNATION, ",\n  ");

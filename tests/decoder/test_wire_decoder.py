@@ -74,6 +74,7 @@ def hello(w):
     a = Answer(d["frame"])
     h = Hello(a)
     assert (a.id, a.name, a["version"], a["registration"]) == (0, "Hello", "sottod 0.1.0", 1)
+    assert a["time"] == 1790000000000
     assert (h.relay_id, h.incarnation, b"".join(h.pins)) == (w.relay_id, d["incarnation"], d["pins"])
     for at in range(1, len(a["relay"])):
         a.body["relay"] = flip(a["relay"], at)

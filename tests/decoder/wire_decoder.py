@@ -174,7 +174,7 @@ ANSWERS = {
     9: ("Error", {1: number("code", 1), 2: line("text", 255), 3: size("lists", LIST, many=(0, 24)),
                   4: number("retry_ms")}),
     10: ("Hello", {1: size("relay", (1, 256)), 2: size("signature", 64), 3: line("version", 63),
-                   4: number("registration")}),
+                   4: number("registration"), 5: number("time")}),
     11: ("Done", {}),
     12: ("SignedIn", {1: size("previous_lease", 0, 16), 2: flag("previous_begun"),
                       3: number("list_version"), 4: number("one_time_left"), 5: number("acked")}),

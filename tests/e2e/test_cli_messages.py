@@ -18,7 +18,8 @@ CONTACT = ["name", "state", "verified", "new_identity", "accepted_us", "unread",
 DEVICE = ["id", "state", "code", "holds_account_key", "generation", "since"]
 STATUS = ["name", "device", "relay", "relay_id", "pin", "connection", "why", "tls_version",
           "cipher", "group", "relay_version", "queued", "undelivered", "one_time_keys",
-          "list_version", "devices", "contacts", "holds_account_key", "version"]
+          "list_version", "devices", "contacts", "holds_account_key", "clock_off",
+          "version"]
 
 
 # ---- send ----------------------------------------------------------------------------------
@@ -370,6 +371,7 @@ def check_json_shapes(lab):
     assert status["tls_version"] == "TLSv1.3" and status["cipher"] and status["group"], status
     assert re.fullmatch("[0-9a-f]{64}", status["relay_id"]), status
     assert status["one_time_keys"] > 0 and status["contacts"] == 1, status
+    assert abs(status["clock_off"]) < 60 and "clock" not in alice.ok("status"), status
     contact, = alice.json("contacts")
     assert list(contact) == CONTACT and contact["accepted_us"] is True, contact
     bob.send("alice", "unread")

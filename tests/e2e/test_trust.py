@@ -210,6 +210,7 @@ def check_stolen_key(lab):
         for words in (("receive",), ("send", "bob", "kept")):
             said = alice.fails(4, *words)
             assert "refused to sign this device in" in said and "proof" in said, said
+            assert "in between" in said and "sotto trust-relay sha256:" in said, said
     assert b"alice" in impostor.heard, "the trap does not work"
     relay.stop()
     assert "could not prove" in relay.log, relay.log
@@ -591,11 +592,11 @@ def forked(lab):
     return relay, alice, bob, second, show
 
 
-def stopped_by_fork(person, name):
+def stopped_by_fork(person, name, whose=None):
     """Sending stops for good, until somebody has judged."""
     for _ in range(2):
         said = person.fails(7, "send", name, "kept")
-        assert "two different device lists" in said, said
+        assert f"two different device lists of {whose or name}" in said, said
         assert f"sotto verify {name} --accept" in said and "safety number" in said, said
     contact, = person.json("contacts")
     assert contact["new_identity"] is True, contact
@@ -613,13 +614,14 @@ def check_forked_list(lab):
     show(wrong=False)
     result = bob.run("receive", "--json")
     assert result.code == 0 and [m["text"] for m in result.json()] == sent, result
-    assert "different device lists" in result.err and "verify alice --accept" in result.err, result
-    stopped_by_fork(bob, "alice")
+    assert "alice another device list of your own account" in result.err, result
+    assert "verify alice --accept" in result.err and "sotto devices" in result.err, result
+    stopped_by_fork(bob, "alice", whose="your own account")
     assert bob.ok("verify", "alice") == alice.ok("verify", "bob")  # the person is the same
     bob.ok("verify", "alice", "--accept")
     result = alice.run("receive", "--json")
     assert [m["text"] for m in result.json()] == ["kept"] * 2, result
-    assert "different device lists" in result.err and "verify bob --accept" in result.err, result
+    assert "you another device list of bob" in result.err and "verify bob --accept" in result.err, result
     stopped_by_fork(alice, "bob")
     alice.ok("verify", "bob", "--accept")
     goes_on(alice, bob, ["kept"] * 2)

@@ -539,7 +539,7 @@ static void after_a_fork_another_account_key_is_still_a_stop(void **state)
     struct sotto_contact_record c = phone_contact(alice, "bob");
     struct said m;
 
-    c.forked = true;
+    c.forked = SOTTO_FORK_THEIRS;
     assert_int_equal(sotto_contact_put(alice->profile, &c), SOTTO_OK);
     assert_result(alice, phone_call(alice, SOTTO_OP_ACCEPT_IDENTITY, "bob", NULL), SOTTO_RESULT_OK);
     m = phone_say(alice, "bob", "for the true bob", SOTTO_WAIT_STORED);
@@ -558,7 +558,7 @@ static void after_a_fork_the_same_account_goes_on(void **state)
     struct sotto_contact_record c = phone_contact(alice, "bob");
     struct said m;
 
-    c.forked = true;
+    c.forked = SOTTO_FORK_THEIRS;
     assert_int_equal(sotto_contact_put(alice->profile, &c), SOTTO_OK);
     m = phone_say(alice, "bob", "which of you?", SOTTO_WAIT_STORED);
     world_settle(&w);

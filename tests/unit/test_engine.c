@@ -652,6 +652,85 @@ static void status_says_why(void **state)
     assert_int_equal(phone_printed(bob, "later"), 1);
 }
 
+/* --- clocks --- */
+
+static int64_t clock_off(struct phone *p)
+{
+    uint32_t request = phone_call(p, SOTTO_OP_STATUS, NULL, NULL);
+    const struct sotto_status_row *row =
+        sotto_event_status(phone_event(p, SOTTO_EVENT_STATUS, request));
+
+    assert_true(row->clock_known);
+    return row->clock_off_ms;
+}
+
+static void a_clock_that_is_off_is_said_once_per_connection(void **state)
+{
+    static const struct {
+        int64_t off_ms;
+        const char *words; /* NULL: nothing is said */
+    } cases[] = {
+        {0, NULL},
+        {4 * 60 * 1000, NULL},
+        {-4 * 60 * 1000, NULL},
+        {6 * 60 * 1000, "6 minutes ahead of"},
+        {-7 * 60 * 1000, "7 minutes behind"},
+        {-30ll * 3600 * 1000, "30 hours behind"},
+        {400ll * 24 * 3600 * 1000, "400 days ahead of"},
+    };
+    uint64_t right;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        phone_cut(alice);
+        right = alice->env.now;
+        alice->env.now += (uint64_t)cases[i].off_ms;
+        phone_forget(alice);
+        world_settle(&w);
+        assert_true(phone_is_online(alice));
+        assert_int_equal(phone_notices(alice, "The clock of this device"), cases[i].words != NULL);
+        if (cases[i].words != NULL)
+            assert_int_equal(phone_notices(alice, cases[i].words), 1);
+        assert_true(clock_off(alice) == cases[i].off_ms);
+        alice->env.now -= (uint64_t)cases[i].off_ms;
+        assert_true(alice->env.now >= right);
+    }
+}
+
+/* An older relay, and one that says nonsense. */
+static bool other_hello(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct sotto_answer *a = NULL;
+    struct sotto_rs_identity identity;
+
+    if (way == UP || answer_type(body) != SOTTO_ANS_HELLO)
+        return true;
+    assert_int_equal(sotto_answer_decode(body->p, body->n, &a), SOTTO_OK);
+    a->u.hello.time_ms = *(const uint64_t *)ctx;
+    assert_int_equal(sotto_rs_identity_load(w.store, &w.env.env, &identity), SOTTO_OK);
+    put_answer(body, a, &identity.key);
+    sotto_answer_free(a);
+    return true;
+}
+
+static void a_relay_that_tells_no_time_is_fine(void **state)
+{
+    static const uint64_t times[] = {0, UINT64_MAX, INT64_MAX};
+    uint32_t request;
+
+    for (size_t i = 0; i < 3; i++) {
+        w.carry = other_hello;
+        w.carry_ctx = (void *)&times[i];
+        phone_cut(alice);
+        phone_forget(alice);
+        world_settle(&w);
+        assert_true(phone_is_online(alice));
+        assert_int_equal(phone_notices(alice, "clock"), 0);
+        request = phone_call(alice, SOTTO_OP_STATUS, NULL, NULL);
+        assert_false(
+            sotto_event_status(phone_event(alice, SOTTO_EVENT_STATUS, request))->clock_known);
+    }
+}
+
 #define T(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -665,6 +744,8 @@ int main(void)
         T(a_tls_key_that_the_hello_does_not_name_is_a_hard_stop, setup),
         T(a_relay_key_is_changed_without_anybody_noticing, setup),
         T(a_silent_relay_is_left, setup),
+        T(a_clock_that_is_off_is_said_once_per_connection, setup),
+        T(a_relay_that_tells_no_time_is_fine, setup),
         T(a_relay_that_wants_ever_more_keys_gets_a_few_in_an_hour, setup_empty),
         T(garbage_ends_the_connection_and_nothing_else, setup_friends),
         T(eight_callers_at_once, setup),

@@ -238,6 +238,7 @@ static void hello_answers(void)
     fill(a->u.hello.relay.pins[0], 61, 32);
     strcpy(a->u.hello.version, "0.1.0");
     a->u.hello.registration = SOTTO_REGISTRATION_INVITE;
+    a->u.hello.time_ms = 1790000000000u;
     a = answer(SOTTO_ANS_HELLO);
     memcpy(a->u.hello.relay.id, wire_relay_key()->pub, 32);
     a->u.hello.relay.pin_count = SOTTO_PINS_MAX;
