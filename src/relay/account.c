@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "crypto/kdf.h"
 #include "relay/core.h"
+#include "store/relay_admin.h"
 
 enum sotto_err sotto_relay_list_check(const struct sotto_relay *r, const char *name,
                                       struct sotto_bytes bytes, struct sotto_list *ret)
@@ -83,38 +84,25 @@ static enum sotto_err register_again(struct sotto_relay_conn *c, const struct so
     return SOTTO_OK;
 }
 
-/* false: refused. A code is looked at before the name, so that nobody without one learns which
- * names are taken. */
-static enum sotto_err may_register(struct sotto_relay_conn *c, const struct sotto_request *q,
-                                   uint8_t hash[32], bool *ret_may)
+/* Of a sign-up that is being looked at. */
+struct admission {
+    uint8_t hash[32]; /* of the code */
+    bool bound;       /* the invite is for this very name, whoever has it now */
+    bool use;         /* one use of the invite is to be taken */
+};
+
+/* ret_ok false: refused. */
+static enum sotto_err invite_good(struct sotto_relay_conn *c, const struct sotto_request *q,
+                                  const struct admission *a, bool *ret_ok)
 {
     enum sotto_relay_error code = SOTTO_RELAY_INVITE_UNKNOWN;
     const char *text = "this relay does not know the invite";
-    enum sotto_err e = SOTTO_OK;
+    enum sotto_err e = SOTTO_ERR_NOT_FOUND;
 
-    switch (c->r->config.registration) {
-    case SOTTO_REGISTRATION_OPEN:
-        *ret_may = true;
-        return SOTTO_OK;
-    case SOTTO_REGISTRATION_INVITE:
-        break;
-    case SOTTO_REGISTRATION_CODE:
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_NOT_CONFIGURED,
-                           "sign-up by code is not set up on this relay");
-        return SOTTO_OK;
-    case SOTTO_REGISTRATION_UNKNOWN:
-    case SOTTO_REGISTRATION_CLOSED:
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_REGISTRATION_CLOSED,
-                           "this relay takes no new accounts");
-        return SOTTO_OK;
-    }
-    if (q->u.register_.has_code) {
-        sotto_sha256(q->u.register_.code, SOTTO_INVITE_CODE, hash);
-        e = sotto_rs_invite_check(c->r->store, hash, sotto_now_ms(c->r->env));
-    } else {
-        e = SOTTO_ERR_NOT_FOUND;
+    if (q->u.register_.has_code)
+        e = sotto_rs_invite_check(c->r->store, a->hash, sotto_now_ms(c->r->env));
+    else
         text = "this relay asks for an invite";
-    }
     if (e == SOTTO_ERR_GONE) {
         code = SOTTO_RELAY_INVITE_USED;
         text = "the invite was used up; ask for another";
@@ -124,23 +112,83 @@ static enum sotto_err may_register(struct sotto_relay_conn *c, const struct sott
     } else if (e != 0 && e != SOTTO_ERR_NOT_FOUND) {
         return e;
     }
-    *ret_may = e == 0;
+    *ret_ok = e == 0;
     if (e != 0)
         sotto_relay_refuse(c, q->id, code, text);
     return SOTTO_OK;
 }
 
+/* An invite of `sottod reset` is good for one name, in every mode of registration: it is no new
+ * account. */
+static enum sotto_err look_at_code(struct sotto_relay_conn *c, const struct sotto_request *q,
+                                   struct admission *a, bool *ret_ok)
+{
+    sotto_name name;
+    enum sotto_err e;
+
+    *ret_ok = true;
+    if (!q->u.register_.has_code)
+        return SOTTO_OK;
+    sotto_sha256(q->u.register_.code, SOTTO_INVITE_CODE, a->hash);
+    e = sotto_rs_invite_name(c->r->store, a->hash, name);
+    if (e != 0)
+        return e == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : e;
+    a->bound = *ret_ok = strcmp(name, q->u.register_.name) == 0;
+    if (!a->bound)
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_NAME_INVALID,
+                           "this invite is for another name, and for that one only");
+    return SOTTO_OK;
+}
+
+/* false: refused. A code is looked at before the name, so that nobody without one learns which
+ * names are taken. */
+static enum sotto_err may_register(struct sotto_relay_conn *c, const struct sotto_request *q,
+                                   struct admission *a, bool *ret_may)
+{
+    enum sotto_err e = look_at_code(c, q, a, ret_may);
+
+    if (e != 0 || !*ret_may)
+        return e;
+    a->use = a->bound || c->r->config.registration == SOTTO_REGISTRATION_INVITE;
+    if (a->use)
+        return invite_good(c, q, a, ret_may);
+    *ret_may = c->r->config.registration == SOTTO_REGISTRATION_OPEN;
+    if (c->r->config.registration == SOTTO_REGISTRATION_CODE)
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_NOT_CONFIGURED,
+                           "sign-up by code is not set up on this relay");
+    else if (!*ret_may)
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_REGISTRATION_CLOSED,
+                           "this relay takes no new accounts");
+    return SOTTO_OK;
+}
+
+/* The account that is there goes, and with it all that its devices would come back for: whoever
+ * signs up now has another account key, which its contacts are shown. */
+static enum sotto_err replace(struct sotto_relay_conn *c, const struct sotto_rs_account *account)
+{
+    enum sotto_err e = sotto_relay_account_remove(c->r, account);
+
+    if (e == 0)
+        e = sotto_rs_account_forget(c->r->store, account->id);
+    if (e == 0)
+        sotto_log_info("%s signs up anew with an invite for that name; the account before is gone",
+                       account->name);
+    return e;
+}
+
 static enum sotto_err name_free(struct sotto_relay_conn *c, const struct sotto_request *q,
-                                bool *ret_free)
+                                const struct admission *a, bool *ret_free)
 {
     struct sotto_rs_account account;
     enum sotto_err e = sotto_rs_account_find(c->r->store, q->u.register_.name, &account);
 
-    *ret_free = e == SOTTO_ERR_NOT_FOUND;
+    *ret_free = e == SOTTO_ERR_NOT_FOUND || (e == 0 && a->bound && !account.gone);
     if (e == SOTTO_ERR_NOT_FOUND)
         return SOTTO_OK;
     if (e != 0)
         return e;
+    if (*ret_free)
+        return replace(c, &account);
     if (account.gone)
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_NAME_GONE,
                            "an account of this name was deleted; names are not given out again");
@@ -187,8 +235,8 @@ static bool register_well_formed(struct sotto_relay_conn *c, const struct sotto_
 enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
     struct sotto_rs_account account;
+    struct admission admission = {.use = false};
     struct sotto_list list;
-    uint8_t hash[32];
     bool ok = false;
     enum sotto_err e;
 
@@ -199,12 +247,11 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
         return register_again(c, q, &account);
     if (e != SOTTO_ERR_NOT_FOUND)
         return e;
-    if ((e = may_register(c, q, hash, &ok)) != 0 || !ok)
+    if ((e = may_register(c, q, &admission, &ok)) != 0 || !ok)
         return e;
-    if ((e = name_free(c, q, &ok)) != 0 || !ok)
+    if ((e = name_free(c, q, &admission, &ok)) != 0 || !ok)
         return e;
-    if (c->r->config.registration == SOTTO_REGISTRATION_INVITE &&
-        (e = sotto_rs_invite_use(c->r->store, hash)) != 0)
+    if (admission.use && (e = sotto_rs_invite_use(c->r->store, admission.hash)) != 0)
         return e;
     if ((e = account_make(c, q, &list)) != 0)
         return e;
@@ -464,13 +511,8 @@ enum sotto_err sotto_relay_get_lists(struct sotto_relay_conn *c, const struct so
 
 enum sotto_err sotto_relay_delete_account(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
-    struct sotto_relay_store *s = c->r->store;
-    struct sotto_rs_box boxes[SOTTO_DEVICES_MAX];
     struct sotto_rs_account account;
-    struct effect *f;
-    struct box *b;
-    size_t count = 0;
-    enum sotto_err e = sotto_rs_account_of(s, c->s.account, &account);
+    enum sotto_err e = sotto_rs_account_of(c->r->store, c->s.account, &account);
 
     if (e != 0)
         return e == SOTTO_ERR_NOT_FOUND ? SOTTO_ERR_BUG : e;
@@ -484,17 +526,7 @@ enum sotto_err sotto_relay_delete_account(struct sotto_relay_conn *c, const stru
                            "only the holder of the account key can delete the account");
         return SOTTO_OK;
     }
-    if ((e = sotto_rs_devices(s, account.id, boxes, &count)) != 0)
-        return e;
-    for (size_t i = 0; i < count; i++) {
-        if ((b = sotto_relay_box(c->r, boxes[i].box)) == NULL ||
-            (f = sotto_relay_effect(c->r, EFFECT_END_BOX)) == NULL)
-            return SOTTO_ERR_NOMEM;
-        f->box = b->id;
-        f->seq = sotto_box_next_seq(c->r, b) - 1;
-    }
-    sotto_directory_forget(c->r, account.name);
-    if ((e = sotto_rs_account_delete(s, account.id)) != 0)
+    if ((e = sotto_relay_account_remove(c->r, &account)) != 0)
         return e;
     sotto_log_info("account %s was deleted by its owner", account.name);
     sotto_relay_done(c, q->id);

@@ -90,4 +90,9 @@ enum sotto_err sotto_db_blob_read(struct sotto_db *db, const char *table, const 
                                   int64_t row, uint32_t at, uint32_t len, uint8_t *ret);
 void sotto_db_blobs_done(struct sotto_db *db);
 
+/* Copies a database without key to a new file (0600) as it is now, while others go on writing;
+ * durable on return. EXISTS, DENIED, FULL, IO: ret_why says what happened, nothing is left there.
+ */
+enum sotto_err sotto_db_copy(struct sotto_db *db, const char *path, char *ret_why, size_t room);
+
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/relay_admin.h"
 #include "store/relay_db.h"
 
 /*
@@ -55,6 +56,9 @@ static const struct sotto_migration steps[] = {
      "INSERT INTO mail (places, bytes) SELECT unhex(printf('%016X%016X%s%08X%08X%02X', box, seq,"
      "  hex(id), length(bytes), day, request)), bytes FROM envelope ORDER BY box, seq;"
      "DROP TABLE envelope;"},
+
+    {"ALTER TABLE account ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE invite ADD COLUMN name TEXT;"},
 };
 
 enum sotto_err sotto_rs_first(enum sotto_err query, struct sotto_rows *rows)
@@ -225,6 +229,16 @@ enum sotto_err sotto_rs_boot(struct sotto_relay_store *s, uint32_t *ret_epoch)
     return e;
 }
 
+enum sotto_err sotto_rs_epoch(struct sotto_relay_store *s, uint32_t *ret)
+{
+    uint8_t raw[4];
+    enum sotto_err e = meta_get(s, "epoch", raw, sizeof raw);
+
+    if (e == 0 || e == SOTTO_ERR_NOT_FOUND)
+        *ret = e == 0 ? sotto_get_u32(raw) : 0;
+    return e == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : e;
+}
+
 enum sotto_err sotto_rs_renew(struct sotto_relay_store *s, const struct sotto_env *env)
 {
     uint8_t incarnation[SOTTO_INCARNATION];
@@ -316,6 +330,7 @@ static enum sotto_err account_row(enum sotto_err e, struct sotto_rows *rows,
     snprintf(a.name, sizeof a.name, "%s", sotto_rows_text(rows, 1));
     a.gone = sotto_rows_int(rows, 2) != 0;
     a.version = (uint32_t)sotto_rows_int(rows, 4);
+    a.disabled = sotto_rows_int(rows, 5) != 0;
     if (!a.gone)
         e = sotto_rows_copy(rows, 3, a.key, sizeof a.key);
     sotto_rows_done(rows);
@@ -330,7 +345,8 @@ enum sotto_err sotto_rs_account_find(struct sotto_relay_store *s, const char *na
     struct sotto_rows rows;
 
     return account_row(
-        SOTTO_RS_ONE(s, &rows, "SELECT id, name, gone, key, version FROM account WHERE name = ?",
+        SOTTO_RS_ONE(s, &rows,
+                     "SELECT id, name, gone, key, version, disabled FROM account WHERE name = ?",
                      "s", name),
         &rows, ret);
 }
@@ -340,10 +356,11 @@ enum sotto_err sotto_rs_account_of(struct sotto_relay_store *s, int64_t id,
 {
     struct sotto_rows rows;
 
-    return account_row(SOTTO_RS_ONE(s, &rows,
-                                    "SELECT id, name, gone, key, version FROM account WHERE id = ?",
-                                    "i", id),
-                       &rows, ret);
+    return account_row(
+        SOTTO_RS_ONE(s, &rows,
+                     "SELECT id, name, gone, key, version, disabled FROM account WHERE id = ?", "i",
+                     id),
+        &rows, ret);
 }
 
 enum sotto_err sotto_rs_account_by_key(struct sotto_relay_store *s, const uint8_t key[32],
@@ -352,7 +369,8 @@ enum sotto_err sotto_rs_account_by_key(struct sotto_relay_store *s, const uint8_
     struct sotto_rows rows;
 
     return account_row(
-        SOTTO_RS_ONE(s, &rows, "SELECT id, name, gone, key, version FROM account WHERE key = ?",
+        SOTTO_RS_ONE(s, &rows,
+                     "SELECT id, name, gone, key, version, disabled FROM account WHERE key = ?",
                      "b", key, (size_t)32),
         &rows, ret);
 }
@@ -394,7 +412,9 @@ enum sotto_err sotto_rs_account_delete(struct sotto_relay_store *s, int64_t acco
         "DELETE FROM link WHERE account = ?",
         "DELETE FROM token WHERE account = ?",
         "DELETE FROM list WHERE account = ?",
-        "UPDATE account SET gone = 1, key = NULL, opaque = NULL, version = 0 WHERE id = ?",
+        "DELETE FROM invite WHERE name = (SELECT name FROM account WHERE id = ?)",
+        "UPDATE account SET gone = 1, key = NULL, opaque = NULL, version = 0, disabled = 0"
+        " WHERE id = ?",
     };
     enum sotto_err e = SOTTO_OK;
 

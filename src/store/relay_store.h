@@ -78,6 +78,7 @@ struct sotto_rs_account {
     bool gone; /* deleted: only the name is left, so that nobody can take it */
     uint8_t key[32];
     uint32_t version; /* of the newest list */
+    bool disabled;    /* by the operator: nobody signs in */
 };
 /* NOT_FOUND. */
 enum sotto_err sotto_rs_account_find(struct sotto_relay_store *s, const char *name,

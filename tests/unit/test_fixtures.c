@@ -561,6 +561,12 @@ static void relay_2_opens(void **state)
     relay_opens("relay-2.db");
 }
 
+/* Accounts can be disabled, invites can be for one name. */
+static void relay_3_opens(void **state)
+{
+    relay_opens("relay-3.db");
+}
+
 /* --- making them --- */
 
 static const char *make_to;
@@ -570,7 +576,7 @@ static void make_all(void **state)
     char path[512];
 
     (void)umask(077);
-    snprintf(path, sizeof path, "%s/relay-2.db", make_to);
+    snprintf(path, sizeof path, "%s/relay-3.db", make_to);
     if (!file_exists(path))
         make_relay(path);
     snprintf(path, sizeof path, "%s/profile-2", make_to);
@@ -592,6 +598,7 @@ int main(int argc, char **argv)
         CASE(profile_2_opens),
         CASE(relay_1_opens),
         CASE(relay_2_opens),
+        CASE(relay_3_opens),
     };
     const struct CMUnitTest make[] = {
         cmocka_unit_test(make_all),
