@@ -14,7 +14,8 @@ static const char usage[] =
     "              [--registration invite|code|open|closed] [--user NAME] [--config FILE]\n"
     "              [--client-certificates request|require|off] [--quota-messages N]\n"
     "              [--quota-bytes N] [--lifetime-days N] [--max-connections N]\n"
-    "              [--requests-per-second N]\n"
+    "              [--requests-per-second N] [--metrics 127.0.0.1:PORT] [--log text|json]\n"
+    "              [--sandbox on|off] [--no-sandbox]\n"
     "       sottod invite [--data DIR] [--public HOST[:PORT]] [--uses 1] [--expires 7d]\n"
     "       sottod help | --version\n";
 
@@ -31,6 +32,8 @@ static const char help[] =
     "  --registration MODE   who may sign up: whoever has an invite (default), anybody (open),\n"
     "                        nobody (closed)\n"
     "  --user NAME           become this user once the addresses are bound\n"
+    "  --no-sandbox          do without seccomp and Landlock: who takes the relay over gets what\n"
+    "                        its user may do on this machine\n"
     "  --config FILE         lines of the form \"name = value\", the same names; flags win\n"
     "\n"
     "  sottod invite         prints a link with which one person can sign up within a week\n"
@@ -45,6 +48,12 @@ static int wrong(const char *text)
 {
     fprintf(stderr, "sottod: %s\n%s", text, usage);
     return EXIT_USAGE;
+}
+
+/* The one flag without a value: it stands for "--sandbox off". */
+static bool is_switch(const char *arg)
+{
+    return strcmp(arg, "--no-sandbox") == 0;
 }
 
 /* The value of "--name value" or "--name=value"; *i moves on to it. NULL: it has none. */
@@ -87,7 +96,7 @@ static int read_config(struct arguments *a, int argc, char **argv, int first)
     for (int i = first; i < argc; i++) {
         const char *value;
 
-        if (strncmp(argv[i], "--", 2) != 0)
+        if (strncmp(argv[i], "--", 2) != 0 || is_switch(argv[i]))
             continue;
         value = value_of(argc, argv, &i, name, sizeof name);
         if (value == NULL || strcmp(name, "config") != 0)
@@ -102,7 +111,6 @@ static int read_config(struct arguments *a, int argc, char **argv, int first)
 
 static int read_flags(struct arguments *a, int argc, char **argv, int first)
 {
-    size_t from_file = a->options.listen_count;
     char name[64], text[128], why[1024];
     int code;
 
@@ -113,7 +121,10 @@ static int read_flags(struct arguments *a, int argc, char **argv, int first)
             snprintf(text, sizeof text, "\"%s\" is not understood", argv[i]);
             return wrong(text);
         }
-        if ((value = value_of(argc, argv, &i, name, sizeof name)) == NULL) {
+        if (is_switch(argv[i])) {
+            snprintf(name, sizeof name, "sandbox");
+            value = "off";
+        } else if ((value = value_of(argc, argv, &i, name, sizeof name)) == NULL) {
             snprintf(text, sizeof text, "--%s needs a value", name);
             return wrong(text);
         }
@@ -122,9 +133,7 @@ static int read_flags(struct arguments *a, int argc, char **argv, int first)
                 return code;
             continue;
         }
-        if (strcmp(name, "listen") == 0 && from_file > 0)
-            a->options.listen_count = from_file = 0; /* instead of those in the file */
-        if (sotto_relay_options_set(&a->options, name, value, why, sizeof why) != 0)
+        if (sotto_relay_options_flag(&a->options, name, value, why, sizeof why) != 0)
             return wrong(why);
     }
     return 0;

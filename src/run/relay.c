@@ -467,10 +467,12 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
     }
     if ((e = listen_all(s, why, room)) != 0)
         return e;
-    if ((e = note_address(s)) != 0)
+    if ((e = note_address(s)) != 0) {
         snprintf(why, room, "the store in %s cannot be written: %s", s->parts.folder.path,
                  sotto_err_text(e));
-    return e;
+        return e;
+    }
+    return sotto_relay_confine(&s->parts, s->o, why, room);
 }
 
 static void stop(struct server *s)
@@ -514,6 +516,8 @@ int sotto_relay_run(const struct sotto_relay_options *o)
     int code = 1;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    /* Newer versions of libuv would hand their calls to it, past the sandbox. */
+    (void)setenv("UV_USE_IO_URING", "0", 1);
     if (s == NULL || (s->o = o, start(s, why, sizeof why)) != 0) {
         fprintf(stderr, "sottod: %s\n", why);
     } else {

@@ -3,6 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "run/sandbox.h"
 
 enum sotto_err sotto_relay_cert_load(const struct sotto_relay_folder *f,
                                      const struct sotto_relay_options *o, struct sotto_cert **ret,
@@ -62,4 +66,53 @@ void sotto_relay_parts_close(struct sotto_relay_parts *p)
     sotto_relay_folder_close(&p->folder);
     p->store = NULL;
     p->cert = NULL;
+}
+
+/* --- what it gives up --- */
+
+static void confine_to(const struct sotto_relay_parts *p, const struct sotto_relay_options *o,
+                       char readable[][1100], struct sotto_sandbox_paths *ret)
+{
+    static const char *const pair[] = {"server_cert.pem", "server_key.pem"};
+    char path[1100];
+    size_t n = 0;
+
+    *ret = (struct sotto_sandbox_paths){.data = p->folder.path};
+    /* Links to where some other program keeps and renews them. */
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/cert/%s", p->folder.path, pair[i]);
+        n += sotto_sandbox_around(path, readable[n], sizeof readable[n]);
+    }
+    if (o->config[0] != '\0')
+        n += sotto_sandbox_around(o->config, readable[n], sizeof readable[n]);
+    for (size_t i = 0; i < n; i++)
+        ret->readable[i] = readable[i];
+    ret->readable_count = n;
+}
+
+enum sotto_err sotto_relay_confine(const struct sotto_relay_parts *p,
+                                   const struct sotto_relay_options *o, char *why, size_t room)
+{
+    char readable[3][1100], line[256];
+    struct sotto_sandbox_paths paths;
+    struct sotto_sandbox active;
+    enum sotto_err e;
+
+    if (geteuid() == 0)
+        sotto_log_local("this relay runs as root: who takes it over has the machine; let it be "
+                        "another user, with --user NAME");
+    if (!o->sandbox) {
+        sotto_log_local("sandbox: off (--no-sandbox); who takes this relay over can start "
+                        "programs, call others and read all that its user can read");
+        return SOTTO_OK;
+    }
+    confine_to(p, o, readable, &paths);
+    if ((e = sotto_sandbox_enter(&paths, &active)) != 0) {
+        snprintf(why, room, "the sandbox could not be put in place: %s; without it: --no-sandbox",
+                 sotto_err_text(e));
+        return SOTTO_ERR_DENIED;
+    }
+    sotto_sandbox_describe(&active, line, sizeof line);
+    sotto_log_info("%s", line);
+    return SOTTO_OK;
 }

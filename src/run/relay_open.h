@@ -20,5 +20,9 @@ void sotto_relay_parts_close(struct sotto_relay_parts *p);
 enum sotto_err sotto_relay_cert_load(const struct sotto_relay_folder *f,
                                      const struct sotto_relay_options *o, struct sotto_cert **ret,
                                      char *why, size_t room);
+/* The last thing before the first connection: the process gives up all that it does not need to run
+ * on these parts (run/sandbox.h), and the log says what that is. DENIED: why has one line. */
+enum sotto_err sotto_relay_confine(const struct sotto_relay_parts *p,
+                                   const struct sotto_relay_options *o, char *why, size_t room);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/relay_options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static bool address_parse(const char *text, struct sotto_relay_address *ret, boo
     char with_port[SOTTO_RELAY_ADDRESS_TEXT + 2];
     size_t len = strlen(text);
 
+    memset(&a, 0, sizeof a); /* two that are the same are compared as bytes */
     *ret_has_port = true;
     if (len > 2 && strcmp(text + len - 2, ":0") == 0 &&
         sotto_address_parse(text, len - 2, a.host, &a.port) == 0) {
@@ -100,6 +102,7 @@ struct setting {
     const char *wanted; /* "NAME has to be ..." */
     size_t offset, size;
     uint64_t min, max;
+    bool live; /* can change while the relay runs */
 };
 
 static bool set_number(struct sotto_relay_options *o, const struct setting *s, const char *value)
@@ -123,7 +126,8 @@ static bool set_text(struct sotto_relay_options *o, const struct setting *s, con
 
     if (len == 0 || len >= s->size)
         return false;
-    memcpy((char *)o + s->offset, value, len + 1);
+    memset((char *)o + s->offset, 0, s->size);
+    memcpy((char *)o + s->offset, value, len);
     return true;
 }
 
@@ -184,47 +188,104 @@ static bool set_certificates(struct sotto_relay_options *o, const struct setting
     return true;
 }
 
+static bool set_switch(struct sotto_relay_options *o, const struct setting *s, const char *value)
+{
+    bool on = strcmp(value, "on") == 0;
+
+    if (!on && strcmp(value, "off") != 0)
+        return false;
+    memcpy((char *)o + s->offset, &on, sizeof on);
+    return true;
+}
+
+static bool set_log(struct sotto_relay_options *o, const struct setting *s, const char *value)
+{
+    if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0)
+        return false;
+    o->log_json = value[0] == 'j';
+    return true;
+}
+
+/* Numbers of this machine only: what can be read there is nobody else's business. */
+static bool set_metrics(struct sotto_relay_options *o, const struct setting *s, const char *value)
+{
+    struct sotto_relay_address a;
+    struct in_addr v4;
+    bool has_port;
+
+    if (strcmp(value, "off") == 0) {
+        memset(&o->metrics, 0, sizeof o->metrics);
+        return true;
+    }
+    if (!address_parse(value, &a, &has_port) || !has_port)
+        return false;
+    if (strcmp(a.host, "::1") != 0 &&
+        (inet_pton(AF_INET, a.host, &v4) != 1 || ntohl(v4.s_addr) >> 24 != 127))
+        return false;
+    o->metrics = a;
+    return true;
+}
+
 #define AT(member)                                                                                 \
     .offset = offsetof(struct sotto_relay_options, member),                                        \
     .size = sizeof((struct sotto_relay_options *)0)->member
 
 static const struct setting settings[] = {
     {.name = "data", .set = set_text, .wanted = "a folder", AT(data)},
-    {.name = "listen", .set = set_listen, .wanted = "HOST:PORT, at most 16 times"},
-    {.name = "public", .set = set_public, .wanted = "HOST or HOST:PORT"},
-    {.name = "registration", .set = set_registration, .wanted = "invite, code, open or closed"},
-    {.name = "client_certificates", .set = set_certificates, .wanted = "request, require or off"},
+    {.name = "listen", .set = set_listen, .wanted = "HOST:PORT, at most 16 times", AT(listen)},
+    {.name = "public", .set = set_public, .wanted = "HOST or HOST:PORT", AT(public_address)},
+    {.name = "registration",
+     .set = set_registration,
+     .wanted = "invite, code, open or closed",
+     AT(relay.registration),
+     .live = true},
+    {.name = "client_certificates",
+     .set = set_certificates,
+     .wanted = "request, require or off",
+     AT(relay.client_certificates),
+     .live = true},
     {.name = "quota_messages",
      .set = set_number,
      .wanted = "a number from 1 to 1000000",
      AT(relay.quota_messages),
      .min = 1,
-     .max = 1000000},
+     .max = 1000000,
+     .live = true},
     {.name = "quota_bytes",
      .set = set_number,
      .wanted = "a number from 65536 to 1099511627776",
      AT(relay.quota_bytes),
      .min = 65536,
-     .max = 1ull << 40},
+     .max = 1ull << 40,
+     .live = true},
     {.name = "lifetime_days",
      .set = set_number,
      .wanted = "a number from 1 to 365",
      AT(relay.lifetime_days),
      .min = 1,
-     .max = 365},
+     .max = 365,
+     .live = true},
     {.name = "requests_per_second",
      .set = set_number,
      .wanted = "a number from 10 to 100000000",
      AT(relay.requests_per_second),
      .min = 10,
-     .max = 100000000},
+     .max = 100000000,
+     .live = true},
     {.name = "max_connections",
      .set = set_number,
      .wanted = "a number from 1 to 1000000",
      AT(max_connections),
      .min = 1,
-     .max = 1000000},
+     .max = 1000000,
+     .live = true},
     {.name = "user", .set = set_text, .wanted = "a user's name", AT(user)},
+    {.name = "sandbox", .set = set_switch, .wanted = "on or off", AT(sandbox)},
+    {.name = "log", .set = set_log, .wanted = "text or json", AT(log_json), .live = true},
+    {.name = "metrics",
+     .set = set_metrics,
+     .wanted = "off, or 127.0.0.1:PORT or another address of this machine alone",
+     AT(metrics)},
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
@@ -300,6 +361,7 @@ enum sotto_err sotto_relay_options_read(struct sotto_relay_options *o, const cha
         snprintf(why, room, "%s cannot be read: %s", path, strerror(errno));
         return errno == ENOENT ? SOTTO_ERR_NOT_FOUND : SOTTO_ERR_IO;
     }
+    snprintf(o->config, sizeof o->config, "%s", path);
     while (e == 0 && fgets(line, sizeof line, f) != NULL) {
         number++;
         if (strchr(line, '\n') == NULL && !feof(f)) {
@@ -317,6 +379,81 @@ enum sotto_err sotto_relay_options_read(struct sotto_relay_options *o, const cha
         e = SOTTO_ERR_IO;
     }
     fclose(f);
+    o->listen_from_file = o->listen_count;
+    return e;
+}
+
+/* --- the command line, and both again --- */
+
+static enum sotto_err take_flag(struct sotto_relay_options *o, const char *name, const char *value,
+                                char *why, size_t room)
+{
+    if (same_name("listen", name) && o->listen_from_file > 0) {
+        memset(o->listen, 0, sizeof o->listen);
+        o->listen_count = o->listen_from_file = 0;
+    }
+    return sotto_relay_options_set(o, name, value, why, room);
+}
+
+enum sotto_err sotto_relay_options_flag(struct sotto_relay_options *o, const char *name,
+                                        const char *value, char *why, size_t room)
+{
+    enum sotto_err e;
+
+    if (o->flag_count == SOTTO_RELAY_FLAGS_MAX) {
+        snprintf(why, room, "these are more than %d flags", SOTTO_RELAY_FLAGS_MAX);
+        return SOTTO_ERR_FULL;
+    }
+    if ((e = take_flag(o, name, value, why, room)) != 0)
+        return e;
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        if (same_name(settings[i].name, name))
+            o->flags[o->flag_count].name = settings[i].name;
+    o->flags[o->flag_count++].value = value;
+    return SOTTO_OK;
+}
+
+static enum sotto_err read_again(const struct sotto_relay_options *o,
+                                 struct sotto_relay_options *fresh, char *why, size_t room)
+{
+    enum sotto_err e = SOTTO_OK;
+
+    (void)sotto_relay_options_init(fresh);
+    if (o->config[0] != '\0')
+        e = sotto_relay_options_read(fresh, o->config, why, room);
+    for (size_t i = 0; e == 0 && i < o->flag_count; i++)
+        e = take_flag(fresh, o->flags[i].name, o->flags[i].value, why, room);
+    return e;
+}
+
+enum sotto_err sotto_relay_options_reread(const struct sotto_relay_options *o,
+                                          struct sotto_relay_options *ret_now, char *ret_later,
+                                          char *why, size_t room)
+{
+    struct sotto_relay_options *fresh = malloc(sizeof *fresh), *now = malloc(sizeof *now);
+    enum sotto_err e = SOTTO_ERR_NOMEM;
+    size_t len = 0;
+
+    snprintf(why, room, "out of memory");
+    if (fresh != NULL && now != NULL && (e = read_again(o, fresh, why, room)) == 0) {
+        *now = *o;
+        ret_later[0] = '\0';
+        for (size_t i = 0; i < SETTING_COUNT; i++) {
+            const struct setting *s = &settings[i];
+            char *at = (char *)now + s->offset;
+
+            if (memcmp(at, (char *)fresh + s->offset, s->size) == 0)
+                continue;
+            if (s->live)
+                memcpy(at, (char *)fresh + s->offset, s->size);
+            else if (len < room)
+                len += (size_t)snprintf(ret_later + len, room - len, "%s%s", len > 0 ? ", " : "",
+                                        s->name);
+        }
+        *ret_now = *now;
+    }
+    free(fresh);
+    free(now);
     return e;
 }
 
@@ -345,6 +482,7 @@ static enum sotto_err default_data(char *ret, size_t room)
 enum sotto_err sotto_relay_options_init(struct sotto_relay_options *o)
 {
     memset(o, 0, sizeof *o);
+    o->sandbox = true;
     o->max_connections = SOTTO_RELAY_MAX_CONNECTIONS;
     o->relay.registration = SOTTO_REGISTRATION_INVITE;
     o->relay.client_certificates = SOTTO_CLIENT_CERTS_REQUEST;

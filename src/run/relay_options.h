@@ -9,6 +9,7 @@
  * the command line, `quota_messages = 500` in the file.
  */
 #define SOTTO_RELAY_LISTEN_MAX 16
+#define SOTTO_RELAY_FLAGS_MAX  128
 struct sotto_relay_address {
     char host[256];
     uint16_t port; /* 0: a free one (listen), the one that is bound (public) */
@@ -22,6 +23,16 @@ struct sotto_relay_options {
     char user[64];                             /* "": stay who we are */
     uint32_t max_connections;
     struct sotto_relay_config relay; /* without the pins */
+    bool sandbox;
+    bool log_json;
+    struct sotto_relay_address metrics; /* loopback; host "": none */
+
+    /* Where all this comes from, so that it can be read again. */
+    char config[1024]; /* the file; "": none */
+    size_t flag_count, listen_from_file;
+    struct {
+        const char *name, *value; /* borrowed */
+    } flags[SOTTO_RELAY_FLAGS_MAX];
 };
 #define SOTTO_RELAY_MAX_CONNECTIONS 10000
 
@@ -35,6 +46,19 @@ enum sotto_err sotto_relay_options_set(struct sotto_relay_options *o, const char
  * in why; IO, NOT_FOUND: it cannot be read. o may have been changed then. */
 enum sotto_err sotto_relay_options_read(struct sotto_relay_options *o, const char *path, char *why,
                                         size_t room);
+/* The same as _set(), for the command line: it is remembered, and addresses to listen on replace
+ * those of the file. value has to stay. FULL: too many. */
+enum sotto_err sotto_relay_options_flag(struct sotto_relay_options *o, const char *name,
+                                        const char *value, char *why, size_t room);
+/*
+ * Reads the file again and puts the flags above it. Of what is other than in o, ret_now gets o with
+ * those settings that can change while the relay runs, and ret_later (room bytes) the names of
+ * those that need a restart, as "listen, user"; "" when there are none. On any error nothing is
+ * written but why.
+ */
+enum sotto_err sotto_relay_options_reread(const struct sotto_relay_options *o,
+                                          struct sotto_relay_options *ret_now, char *ret_later,
+                                          char *why, size_t room);
 /* "7d", "12h", "30m", "2w" in milliseconds. MALFORMED: not one, or 0, or above ten years. */
 enum sotto_err sotto_relay_duration_parse(const char *text, uint64_t *ret_ms);
 /* Digits only. MALFORMED, also outside min and max. */
