@@ -156,6 +156,10 @@ void sotto_answer_forget(struct sotto_relay *r, struct answer_due *a, size_t unt
 void sotto_live_unlink(struct sotto_relay *r, struct live *l);
 /* The relay goes away: frees it and its share of the answer. NULL is fine. */
 void sotto_live_discard(struct live *l);
+/* The live ones of a box go from it, and their senders are told. */
+void sotto_live_refuse(struct sotto_relay *r, struct box *b);
+/* The same for all boxes in which one is due. */
+void sotto_live_refuse_due(struct sotto_relay *r, uint64_t mono);
 /* All of a box, or all that are due, into the turn's mail. */
 enum sotto_err sotto_live_spill(struct sotto_relay *r, struct box *b);
 enum sotto_err sotto_live_spill_due(struct sotto_relay *r, uint64_t mono);

@@ -169,6 +169,28 @@ void sotto_live_discard(struct live *l)
     free(l);
 }
 
+void sotto_live_refuse(struct sotto_relay *r, struct box *b)
+{
+    for (size_t i = b->count; i-- > 0 && b->live_count > 0;) {
+        struct box_entry *e = &b->entries[b->first + i];
+        struct live *l = e->live;
+
+        if (l == NULL)
+            continue;
+        sotto_answer_ripen(r, l->answer, false);
+        sotto_live_unlink(r, l);
+        free(l);
+        e->live = NULL;
+        sotto_box_remove(r, b, e->seq);
+    }
+}
+
+void sotto_live_refuse_due(struct sotto_relay *r, uint64_t mono)
+{
+    while (r->live_first != NULL && r->live_first->due <= mono)
+        sotto_live_refuse(r, r->live_first->box);
+}
+
 static enum sotto_err spill(struct sotto_relay *r, struct box *b, struct box_entry *e)
 {
     uint8_t id[SOTTO_ENVELOPE_ID];

@@ -246,10 +246,14 @@ enum sotto_err sotto_mail_put(struct sotto_relay *r, struct box *b, struct box_e
         return e;
     memcpy(place.id, id, sizeof place.id);
     place.at = (uint32_t)m->bytes.n;
-    if (!sotto_idset_add(&m->ids, sotto_idset_key(b->id, sotto_get_u64(id))))
-        return SOTTO_ERR_NOMEM;
     if ((e = sotto_buf_add(&m->bytes, bytes, entry->size)) != 0)
         return e;
+    /* Last of what can fail: an id that stays without its envelope would make a resend count as
+     * stored. */
+    if (!sotto_idset_add(&m->ids, sotto_idset_key(b->id, sotto_get_u64(id)))) {
+        m->bytes.n -= entry->size;
+        return SOTTO_ERR_NOMEM;
+    }
     placed.row = m->current;
     m->places[m->place_count++] = place;
     m->placed[m->placed_count++] = placed;
@@ -298,7 +302,8 @@ static void keep_placed(struct sotto_relay *r, const struct placed *p)
     free(p->old_live);
 }
 
-/* An envelope that was live goes from the box: its sender is told, and hands it in again. */
+/* An envelope that was live goes from the box: its sender is told, and hands it in again. So do
+ * those behind it that are live still, or they would overtake it. */
 static void undo_placed(struct sotto_relay *r, const struct placed *p)
 {
     struct box_entry *e = sotto_box_find(p->box, p->seq);
@@ -318,6 +323,7 @@ static void undo_placed(struct sotto_relay *r, const struct placed *p)
         wanted(r, e->row, e->size);
     } else {
         sotto_box_remove(r, p->box, p->seq);
+        sotto_live_refuse(r, p->box);
     }
 }
 

@@ -581,8 +581,11 @@ void sotto_relay_tick(struct sotto_relay *r)
         if (e == 0)
             e = sweep_store(r);
     }
-    if (e != 0)
+    if (e != 0) {
         sotto_relay_undo(r, e);
+        /* What could not even be begun would be due again at once, and for ever. */
+        sotto_live_refuse_due(r, mono);
+    }
 }
 
 void sotto_relay_shutdown(struct sotto_relay *r)

@@ -422,6 +422,7 @@ enum sotto_err sotto_relay_set_tokens(struct sotto_relay_conn *c, const struct s
 {
     enum sotto_err e = SOTTO_OK;
 
+    sotto_directory_forget(c->r, c->s.name);
     for (size_t i = 0; e == 0 && i < q->u.set_tokens.remove_count; i++)
         e = sotto_rs_token_remove(c->r->store, c->s.account, q->u.set_tokens.remove[i]);
     for (size_t i = 0; e == 0 && i < q->u.set_tokens.add_count; i++)
@@ -430,7 +431,6 @@ enum sotto_err sotto_relay_set_tokens(struct sotto_relay_conn *c, const struct s
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_TOO_MANY, "too many delivery tokens");
         return SOTTO_OK;
     }
-    sotto_directory_forget(c->r, c->s.name);
     if (e == 0)
         sotto_relay_done(c, q->id);
     return e;

@@ -246,6 +246,122 @@ static void test_broken_from_every_write_on(void **state)
     assert_true(n > 20);
 }
 
+/* --- mail and memory --- */
+
+static struct client a, b;
+
+/* alice and bob are there. */
+static void begin_with_people(void)
+{
+    struct promises p = {.alice = false};
+
+    begin(NULL);
+    live(&p);
+    rig_crash(&r); /* nothing has its room yet */
+    assert_true(sign_in(&alice, &a));
+    assert_true(sign_in(&bob, &b));
+    ack(&b, expect_deliver(&b, "kept")); /* of live() */
+    rig_pass(&r, 1);
+}
+
+static void end_with_people(void)
+{
+    client_free(&a);
+    client_free(&b);
+    rig_free(&r);
+    assert_int_equal(heap_hook.blocks, 0);
+}
+
+/* bob is away. Refused or not: handed in again it is stored, and there once. */
+static bool storing_fails(size_t fail_at)
+{
+    struct sotto_request q;
+    bool failed, good;
+
+    begin_with_people();
+    client_free(&b);
+    rig_pass(&r, 5000); /* the sweep's own */
+    heap_hook.calls = 0;
+    heap_hook.fail_at = fail_at;
+    q = submit_to(&bob, "hello", lane++);
+    good = stored(&a, &q);
+    failed = heap_hook.calls >= fail_at;
+    heap_hook.fail_at = 0;
+    assert_true(good || failed);
+    if (a.conn == NULL) {
+        client_free(&a);
+        assert_true(sign_in(&alice, &a));
+    }
+    q = submit_to(&bob, "hello", lane++);
+    assert_true(stored(&a, &q));
+    dev_connect(&r, &bob, &b, 0);
+    ack(&b, expect_deliver(&b, "hello"));
+    client_quiet(&b);
+    end_with_people();
+    return failed;
+}
+
+static void test_storing_without_memory(void **state)
+{
+    size_t n = 1;
+
+    while (storing_fails(n))
+        n++;
+    assert_true(n > 4);
+}
+
+/* Three go to the disk together: all of them, or all are refused. */
+static bool spilling_fails(size_t fail_at)
+{
+    struct sotto_answer *answer;
+    unsigned stored_count = 0, refused = 0;
+    bool failed;
+
+    begin_with_people();
+    for (unsigned i = 0; i < 3; i++) {
+        struct sotto_request q = submit_to(&bob, i == 0 ? "one" : i == 1 ? "two" : "three", lane);
+
+        client_send(&a, &q);
+        rig_turn(&r);
+    }
+    client_quiet(&a);
+    heap_hook.calls = 0;
+    heap_hook.fail_at = fail_at;
+    rig_pass(&r, RIG_LIVE_MS);
+    failed = heap_hook.calls >= fail_at;
+    heap_hook.fail_at = 0;
+    while ((answer = client_next(&a)) != NULL) {
+        stored_count += answer->type == SOTTO_ANS_SUBMITTED;
+        refused += answer->type == SOTTO_ANS_ERROR;
+        sotto_answer_free(answer);
+    }
+    assert_true((stored_count == 3 && refused == 0) || (failed && refused == 3));
+    assert_true(sotto_relay_deadline(r.relay) > r.env.mono);
+    rig_crash(&r);
+    a.conn = b.conn = NULL;
+    dev_connect(&r, &bob, &b, 0);
+    if (stored_count == 3) {
+        expect_deliver(&b, "one");
+        expect_deliver(&b, "two");
+        expect_deliver(&b, "three");
+    }
+    client_quiet(&b);
+    memset(&a, 0, sizeof a);
+    client_free(&b);
+    rig_free(&r);
+    assert_int_equal(heap_hook.blocks, 0);
+    return failed;
+}
+
+static void test_spilling_without_memory(void **state)
+{
+    size_t n = 1;
+
+    while (spilling_fails(n))
+        n++;
+    assert_true(n > 4);
+}
+
 static int setup(void **state)
 {
     sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
@@ -256,6 +372,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_every_allocation_fails_once, setup),
+        cmocka_unit_test_setup(test_storing_without_memory, setup),
+        cmocka_unit_test_setup(test_spilling_without_memory, setup),
         cmocka_unit_test_setup(test_full_from_every_write_on, setup),
         cmocka_unit_test_setup(test_every_write_fails_once, setup),
         cmocka_unit_test_setup(test_broken_from_every_write_on, setup),
