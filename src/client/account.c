@@ -11,7 +11,8 @@
  * are in signup.c. Settings used here:
  *   account.name account.key account.seed(holder of the account key only) account.registered
  *   device.sign device.dh device.sealing device.generation relay.host relay.port relay.id
- * relay.pins relay.incarnation prekey.signed(public bytes) prekey.signed.ms sealing.ms
+ * relay.pins relay.incarnation prekey.signed(public bytes) prekey.signed.ms(made) sealing.ms
+ * prekey.signed.kept(the one of that time is on the relay)
  * welcome.device(added by a list that is on its way)
  */
 
@@ -433,9 +434,44 @@ static void keys_settled(struct sotto_engine *e)
     e->iterating--;
 }
 
+/* An upload whose answer was lost is made again: the setting says which key the relay has. */
+static bool signed_key_due(struct sotto_engine *e)
+{
+    uint64_t made = 0, kept = 0;
+
+    (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
+    (void)sotto_setting_get_u64(e->p, "prekey.signed.kept", &kept);
+    return made == 0 || kept != made || sotto_now_ms(e->env) > made + SOTTO_SIGNED_MS;
+}
+
+/* The one that the relay has not confirmed, or a new one. */
+static enum sotto_err signed_key(struct sotto_engine *e, struct sotto_prekey *ret)
+{
+    uint8_t bytes[SOTTO_PREKEY_BYTES];
+    uint64_t made = 0;
+    enum sotto_err err = sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
+
+    if (err != SOTTO_OK)
+        return err;
+    if (!e->replace_keys && made != 0 && sotto_now_ms(e->env) <= made + SOTTO_SIGNED_MS &&
+        sotto_setting_read(e->p, "prekey.signed", bytes, sizeof bytes) == SOTTO_OK &&
+        sotto_prekey_parse(bytes, sizeof bytes, ret) == SOTTO_OK &&
+        ret->generation == e->generation)
+        return SOTTO_OK;
+    return sotto_signed_prekey_make(e, ret);
+}
+
+static void note_signed_kept(struct sotto_engine *e)
+{
+    uint64_t made = 0;
+
+    e->signed_due = false;
+    (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
+    (void)sotto_setting_put_u64(e->p, "prekey.signed.kept", made);
+}
+
 static void keys_kept(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
-    (void)p;
     e->uploading = false;
     if (a == NULL)
         return;
@@ -445,7 +481,9 @@ static void keys_kept(struct sotto_engine *e, struct pending *p, const struct so
         keys_settled(e);
         return;
     }
-    e->replace_keys = e->signed_due = false;
+    if (p->item != 0)
+        note_signed_kept(e);
+    e->replace_keys = false;
     if (e->relay_restored) {
         (void)sotto_setting_put(e->p, "relay.incarnation", e->hello.incarnation, SOTTO_INCARNATION);
         memcpy(e->relay.incarnation, e->hello.incarnation, SOTTO_INCARNATION);
@@ -480,7 +518,8 @@ static size_t keys_wanted(struct sotto_engine *e)
 static bool keys_upload(struct sotto_engine *e)
 {
     struct sotto_request *r;
-    struct sotto_prekey *page = NULL, signed_key;
+    struct sotto_prekey *page = NULL, fresh;
+    struct pending *p;
     size_t count;
     enum sotto_err err = SOTTO_ERR_NOMEM;
 
@@ -496,9 +535,9 @@ static bool keys_upload(struct sotto_engine *e)
     r->type = SOTTO_REQ_PUT_PREKEYS;
     r->u.put_prekeys.replace = e->replace_keys;
     if (e->signed_due) {
-        if ((err = sotto_signed_prekey_make(e, &signed_key)) != SOTTO_OK)
+        if ((err = signed_key(e, &fresh)) != SOTTO_OK)
             goto out;
-        r->u.put_prekeys.signed_prekey = (struct sotto_bytes){signed_key.bytes, SOTTO_PREKEY_BYTES};
+        r->u.put_prekeys.signed_prekey = (struct sotto_bytes){fresh.bytes, SOTTO_PREKEY_BYTES};
     }
     if ((err = one_time_page(e, count, page)) != SOTTO_OK)
         goto out;
@@ -507,7 +546,8 @@ static bool keys_upload(struct sotto_engine *e)
     r->u.put_prekeys.count = count;
     e->uploading = true;
     e->keys_made += (uint32_t)count;
-    sotto_ask(e, r, keys_kept, NULL);
+    if ((p = sotto_ask(e, r, keys_kept, NULL)) != NULL)
+        p->item = e->signed_due; /* is the signed one in it? */
 out:
     free(page);
     free(r);
@@ -529,7 +569,7 @@ void sotto_account_online(struct sotto_engine *e)
 {
     struct sotto_request r = {.type = SOTTO_REQ_GET_LISTS};
     SOTTO_AUTO_BUF list = SOTTO_BUF(SOTTO_LIST_MAX);
-    uint64_t heal = 0, made = 0;
+    uint64_t heal = 0;
 
     (void)sotto_setting_get_u64(e->p, "heal.keys", &heal);
     if (e->relay_restored) {
@@ -549,9 +589,8 @@ void sotto_account_online(struct sotto_engine *e)
         r.u.put_list.list = (struct sotto_bytes){list.p, list.n};
         sotto_ask(e, &r, own_list_put_again, NULL);
     }
-    (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
     e->replace_keys = e->relay_restored || heal != 0;
-    e->signed_due = e->replace_keys || made == 0 || sotto_now_ms(e->env) > made + SOTTO_SIGNED_MS;
+    e->signed_due = e->replace_keys || signed_key_due(e);
     check_entry(e);
     if (!(e->signed_due || e->replace_keys || e->one_time_left < SOTTO_ONE_TIME_LOW) ||
         !keys_upload(e))
@@ -615,7 +654,7 @@ static void rotate_sealing(struct sotto_engine *e, uint64_t now)
 
 void sotto_account_tick(struct sotto_engine *e)
 {
-    uint64_t now = sotto_now_ms(e->env), since = 0, made = 0;
+    uint64_t now = sotto_now_ms(e->env), since = 0;
 
     if (!e->registered)
         return;
@@ -628,8 +667,7 @@ void sotto_account_tick(struct sotto_engine *e)
     if (e->phase != LINK_ONLINE)
         return;
     check_entry(e);
-    (void)sotto_setting_get_u64(e->p, "prekey.signed.ms", &made);
-    e->signed_due = e->signed_due || now > made + SOTTO_SIGNED_MS;
+    e->signed_due = e->signed_due || signed_key_due(e);
     if (e->signed_due || e->one_time_left < SOTTO_ONE_TIME_LOW)
         (void)keys_upload(e);
 }

@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "net/conn.h"
+#include "run/pause.h"
 
-#define DIAL_MS      10000
-#define PAUSE_MS     500
-#define PAUSE_MAX_MS 60000
-#define LINGER_MS    1000
+#define DIAL_MS   10000
+#define LINGER_MS 1000
 
 struct sotto_runner {
     struct sotto_loop *loop;
@@ -62,24 +61,9 @@ static const struct sotto_engine_ops engine_ops = {
 
 /* --- pauses --- */
 
-/* Doubles up to a minute; a random half is taken off, so that clients of a relay that came back do
- * not arrive all at once. */
-static uint32_t next_pause(struct sotto_runner *r)
-{
-    uint32_t half;
-    uint16_t dice = 0;
-
-    r->pause_ms = r->pause_ms == 0                 ? PAUSE_MS
-                  : r->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS
-                                                   : r->pause_ms * 2;
-    half = r->pause_ms / 2;
-    (void)sotto_random(sotto_env_system(), &dice, sizeof dice);
-    return half + (uint32_t)((uint64_t)half * dice / 65535);
-}
-
 static void lost(struct sotto_runner *r, enum sotto_err why, const char *text, const uint8_t *pin)
 {
-    uint32_t pause = next_pause(r);
+    uint32_t pause = sotto_pause_next(sotto_env_system(), &r->pause_ms);
 
     if (pause < sotto_engine_least_pause(r->engine))
         pause = sotto_engine_least_pause(r->engine);
