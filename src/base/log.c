@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +21,10 @@ static struct {
     void *ctx;
     enum sotto_log_level max_level;
 } sink;
+
+/* What the line that is being written is about; the handler is called within. */
+static _Thread_local const char *event_now = "note";
+static atomic_bool json;
 
 static struct {
     pthread_mutex_t lock;
@@ -115,10 +120,9 @@ static __attribute__((format(printf, 2, 3))) void emit_args(enum sotto_log_level
     va_end(ap);
 }
 
-void sotto_log(enum sotto_log_level level, const char *fmt, ...)
+static void log_args(enum sotto_log_level level, const char *event, const char *fmt, va_list ap)
 {
     unsigned dropped = 0;
-    va_list ap;
 
     if (sink.fn == NULL || level > sink.max_level)
         return;
@@ -126,8 +130,26 @@ void sotto_log(enum sotto_log_level level, const char *fmt, ...)
         return;
     if (dropped > 0)
         emit_args(level, "%u more lines about peers were left out", dropped);
-    va_start(ap, fmt);
+    event_now = event;
     emit(level, fmt, ap);
+    event_now = "note";
+}
+
+void sotto_log(enum sotto_log_level level, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    log_args(level, "note", fmt, ap);
+    va_end(ap);
+}
+
+void sotto_log_event(enum sotto_log_level level, const char *event, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    log_args(level, event, fmt, ap);
     va_end(ap);
 }
 
@@ -148,22 +170,46 @@ static const char *level_name(enum sotto_log_level level)
     return "?";
 }
 
+void sotto_log_json(bool on)
+{
+    atomic_store(&json, on);
+}
+
+/* The line is valid UTF-8 without control characters already. */
+static void escape(const char *line, char *out, size_t room)
+{
+    size_t n = 0;
+
+    for (; *line != '\0' && n + 2 < room; line++) {
+        if (*line == '"' || *line == '\\')
+            out[n++] = '\\';
+        out[n++] = *line;
+    }
+    out[n] = '\0';
+}
+
 void sotto_log_stderr(void *ctx, enum sotto_log_level level, const char *line)
 {
-    char out[LINE_MAX_BYTES + 64];
+    char out[2 * LINE_MAX_BYTES + 256], escaped[2 * LINE_MAX_BYTES + 2];
     time_t now = time(NULL);
+    char stamp[32];
     struct tm tm;
     size_t n;
     int m;
 
     (void)gmtime_r(&now, &tm);
-    n = strftime(out, sizeof out, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    m = snprintf(out + n, sizeof out - n, " %s %s", level_name(level), line);
+    stamp[strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm)] = '\0';
+    if (atomic_load(&json)) {
+        escape(line, escaped, sizeof escaped);
+        m = snprintf(out, sizeof out,
+                     "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"text\":\"%s\"}", stamp,
+                     level_name(level), event_now, escaped);
+    } else {
+        m = snprintf(out, sizeof out, "%s %s %s", stamp, level_name(level), line);
+    }
     if (m < 0)
         return;
-    n += (size_t)m;
-    if (n > sizeof out - 2)
-        n = sizeof out - 2;
+    n = (size_t)m < sizeof out - 2 ? (size_t)m : sizeof out - 2;
     out[n++] = '\n';
     if (write(STDERR_FILENO, out, n) < 0)
         return; /* nowhere left to say it */

@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "net/conn.h"
+#include "run/notify.h"
 #include "run/relay_open.h"
 #include "wire/invite.h"
 
@@ -41,7 +42,9 @@ struct link {
 };
 
 struct server {
-    const struct sotto_relay_options *o;
+    const struct sotto_relay_options *o; /* options below: a reload changes them */
+    struct sotto_relay_options options;
+    struct sotto_notify *notify;
     struct sotto_relay_parts parts;
     struct sotto_relay_config config;
     struct sotto_relay *relay;
@@ -50,7 +53,7 @@ struct server {
     struct sotto_listener *listeners[SOTTO_RELAY_LISTEN_MAX];
     struct sotto_relay_address bound[SOTTO_RELAY_LISTEN_MAX];
     size_t listener_count;
-    struct sotto_timer *timer, *cert_timer;
+    struct sotto_timer *timer, *cert_timer, *alive_timer;
     struct sotto_idle *idle;
     struct sotto_signal *term, *intr, *hup;
     struct link *links;
@@ -82,8 +85,9 @@ static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
     struct link *l;
 
     if (s->link_count >= s->link_max) {
-        sotto_log_peer("%s was turned away: %zu connections are open (max_connections)", address,
-                       s->link_count);
+        sotto_log_event(SOTTO_LOG_PEER, "turned-away",
+                        "%s was turned away: %zu connections are open (max_connections)", address,
+                        s->link_count);
         return NULL;
     }
     if ((l = calloc(1, sizeof *l)) == NULL)
@@ -138,9 +142,9 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
     struct link *l = ctx;
 
     if (l->core == NULL)
-        sotto_log_peer("%s", detail);
+        sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
     else
-        sotto_log_debug("%s", detail);
+        sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
     link_free(l);
     sotto_conn_free(c);
 }
@@ -175,7 +179,8 @@ static void flush(struct link *l)
  * is on disk, and the next start finds it. */
 static void die(void)
 {
-    sotto_log_local("the disk failed while storing; ending at once, so that nothing is promised "
+    sotto_log_event(SOTTO_LOG_LOCAL, "disk",
+                    "the disk failed while storing; ending at once, so that nothing is promised "
                     "that is not kept. Look at the disk (dmesg), then start again");
     _exit(1);
 }
@@ -243,16 +248,83 @@ static void cert_reload(struct server *s)
     struct sotto_cert *fresh, *old = s->parts.cert;
 
     if (sotto_relay_cert_load(&s->parts.folder, s->o, &fresh, why, sizeof why) != 0) {
-        sotto_log_local("the certificate was not reloaded: %s", why);
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload", "the certificate was not reloaded: %s", why);
         return;
     }
     s->parts.cert = fresh;
     if (cert_use(s, why, sizeof why) != 0) {
-        sotto_log_local("the certificate was not reloaded: %s", why);
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload", "the certificate was not reloaded: %s", why);
         s->parts.cert = old;
         old = fresh;
     }
     sotto_cert_free(old);
+}
+
+/* --- settings --- */
+
+/* As many connections as were asked for, as far as the system lets one process have them. */
+static void set_limits(struct server *s)
+{
+    struct rlimit r;
+    size_t most;
+
+    s->link_max = s->o->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    if (r.rlim_cur != r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &r);
+    }
+    most = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : SPARE_FILES;
+    if (r.rlim_cur != RLIM_INFINITY && s->link_max > most) {
+        sotto_log_local("max_connections is %zu and not %u: a process may open %llu files here "
+                        "(ulimit -n, LimitNOFILE=)",
+                        most, s->o->max_connections, (unsigned long long)r.rlim_cur);
+        s->link_max = most;
+    }
+}
+
+/* All of the new settings, or none of them. */
+static enum sotto_err options_use(struct server *s, const struct sotto_relay_options *fresh,
+                                  char *why, size_t room)
+{
+    struct sotto_relay_options old = s->options;
+    enum sotto_err e;
+
+    s->options = *fresh;
+    if ((e = cert_use(s, why, room)) != 0) {
+        s->options = old;
+        return e;
+    }
+    set_limits(s);
+    sotto_log_json(s->options.log_json);
+    return SOTTO_OK;
+}
+
+static void options_reload(struct server *s)
+{
+    struct sotto_relay_options fresh;
+    char why[WHY] = "", later[256];
+
+    if (sotto_relay_options_reread(s->o, &fresh, later, sizeof later, why, sizeof why) != 0 ||
+        options_use(s, &fresh, why, sizeof why) != 0) {
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload",
+                        "the settings were not reloaded, those before stay: %s", why);
+        return;
+    }
+    sotto_log_event(SOTTO_LOG_INFO, "reload", "the settings were reloaded");
+    if (later[0] != '\0')
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload", "these settings change with a restart only: %s",
+                        later);
+}
+
+static void say_to_manager(struct server *s)
+{
+    char address[SOTTO_RELAY_ADDRESS_TEXT], status[SOTTO_RELAY_ADDRESS_TEXT + 32];
+
+    sotto_relay_address_print(&s->bound[0], address);
+    snprintf(status, sizeof status, "accepting connections at %s", address);
+    sotto_notify_ready(s->notify, status);
 }
 
 static void on_hup(void *ctx)
@@ -260,9 +332,22 @@ static void on_hup(void *ctx)
     struct server *s = ctx;
     char pin[SOTTO_PIN_TEXT];
 
+    sotto_notify_reloading(s->notify);
+    options_reload(s);
     cert_reload(s);
     sotto_pin_print(s->config.pins[0], pin);
-    sotto_log_info("new connections get the certificate with the pin %s", pin);
+    sotto_log_event(SOTTO_LOG_INFO, "reload", "new connections get the certificate with the pin %s",
+                    pin);
+    say_to_manager(s);
+}
+
+/* The loop turns: that is what the service manager watches. */
+static void on_alive(void *ctx)
+{
+    struct server *s = ctx;
+
+    sotto_notify_alive(s->notify);
+    sotto_timer_start(s->alive_timer, sotto_notify_interval_ms(s->notify));
 }
 
 static void on_cert_timer(void *ctx)
@@ -282,7 +367,8 @@ static void on_stop(void *ctx)
     if (s->stopping)
         return;
     s->stopping = true;
-    sotto_log_info("stopping: telling %zu connections", s->link_count);
+    sotto_notify_stopping(s->notify);
+    sotto_log_event(SOTTO_LOG_INFO, "stop", "stopping: telling %zu connections", s->link_count);
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_free(s->listeners[i]);
     s->listener_count = 0;
@@ -423,30 +509,11 @@ static bool make_watchers(struct server *s)
 {
     return (s->timer = sotto_timer_new(s->loop, tick, s)) != NULL &&
            (s->cert_timer = sotto_timer_new(s->loop, on_cert_timer, s)) != NULL &&
+           (s->alive_timer = sotto_timer_new(s->loop, on_alive, s)) != NULL &&
            (s->idle = sotto_before_sleep(s->loop, turn, s)) != NULL &&
            (s->term = sotto_signal_new(s->loop, SIGTERM, on_stop, s)) != NULL &&
            (s->intr = sotto_signal_new(s->loop, SIGINT, on_stop, s)) != NULL &&
            (s->hup = sotto_signal_new(s->loop, SIGHUP, on_hup, s)) != NULL;
-}
-
-/* As many connections as were asked for, as far as the system lets one process have them. */
-static void set_limits(struct server *s)
-{
-    struct rlimit r;
-    size_t most;
-
-    s->link_max = s->o->max_connections;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-        return;
-    r.rlim_cur = r.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &r);
-    most = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : SPARE_FILES;
-    if (r.rlim_cur != RLIM_INFINITY && s->link_max > most) {
-        sotto_log_local("max_connections is %zu and not %u: a process may open %llu files here "
-                        "(ulimit -n, LimitNOFILE=)",
-                        most, s->o->max_connections, (unsigned long long)r.rlim_cur);
-        s->link_max = most;
-    }
 }
 
 static enum sotto_err start(struct server *s, char *why, size_t room)
@@ -487,11 +554,13 @@ static void stop(struct server *s)
     sotto_relay_parts_close(&s->parts);
     sotto_timer_free(s->timer);
     sotto_timer_free(s->cert_timer);
+    sotto_timer_free(s->alive_timer);
     sotto_idle_free(s->idle);
     sotto_signal_free(s->term);
     sotto_signal_free(s->intr);
     sotto_signal_free(s->hup);
     sotto_tls_free(s->tls);
+    sotto_notify_free(s->notify);
     sotto_loop_free(s->loop); /* goodbyes that are still on their way: two seconds at most */
 }
 
@@ -518,10 +587,22 @@ int sotto_relay_run(const struct sotto_relay_options *o)
     (void)signal(SIGPIPE, SIG_IGN);
     /* Newer versions of libuv would hand their calls to it, past the sandbox. */
     (void)setenv("UV_USE_IO_URING", "0", 1);
-    if (s == NULL || (s->o = o, start(s, why, sizeof why)) != 0) {
-        fprintf(stderr, "sottod: %s\n", why);
+    sotto_log_json(o->log_json);
+    if (s != NULL) {
+        s->options = *o;
+        s->o = &s->options;
+        s->notify = sotto_notify_open();
+    }
+    if (s == NULL || start(s, why, sizeof why) != 0) {
+        if (o->log_json)
+            sotto_log_event(SOTTO_LOG_LOCAL, "start", "%s", why);
+        else
+            fprintf(stderr, "sottod: %s\n", why);
     } else {
         say_ready(s);
+        say_to_manager(s);
+        if (sotto_notify_interval_ms(s->notify) > 0)
+            on_alive(s);
         set_timer(s);
         sotto_timer_start(s->cert_timer, CERT_LOOK_MS);
         sotto_loop_run(s->loop);
@@ -530,7 +611,7 @@ int sotto_relay_run(const struct sotto_relay_options *o)
     if (s != NULL)
         stop(s);
     if (code == 0)
-        sotto_log_info("stopped; everything is stored");
+        sotto_log_event(SOTTO_LOG_INFO, "stop", "stopped; everything is stored");
     free(s);
     return code;
 }

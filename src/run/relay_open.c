@@ -99,10 +99,12 @@ enum sotto_err sotto_relay_confine(const struct sotto_relay_parts *p,
     enum sotto_err e;
 
     if (geteuid() == 0)
-        sotto_log_local("this relay runs as root: who takes it over has the machine; let it be "
+        sotto_log_event(SOTTO_LOG_LOCAL, "root",
+                        "this relay runs as root: who takes it over has the machine; let it be "
                         "another user, with --user NAME");
     if (!o->sandbox) {
-        sotto_log_local("sandbox: off (--no-sandbox); who takes this relay over can start "
+        sotto_log_event(SOTTO_LOG_LOCAL, "sandbox",
+                        "sandbox: off (--no-sandbox); who takes this relay over can start "
                         "programs, call others and read all that its user can read");
         return SOTTO_OK;
     }
@@ -113,6 +115,6 @@ enum sotto_err sotto_relay_confine(const struct sotto_relay_parts *p,
         return SOTTO_ERR_DENIED;
     }
     sotto_sandbox_describe(&active, line, sizeof line);
-    sotto_log_info("%s", line);
+    sotto_log_event(SOTTO_LOG_INFO, "sandbox", "%s", line);
     return SOTTO_OK;
 }

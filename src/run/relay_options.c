@@ -372,7 +372,7 @@ enum sotto_err sotto_relay_options_read(struct sotto_relay_options *o, const cha
         }
     }
     if (e != 0) {
-        snprintf(why, room, "%s:%u: %s; mend that line and start again", path, number, reason);
+        snprintf(why, room, "%s:%u: %s; mend that line and try again", path, number, reason);
         e = SOTTO_ERR_MALFORMED;
     } else if (ferror(f)) {
         snprintf(why, room, "%s cannot be read: %s", path, strerror(errno));
@@ -428,7 +428,7 @@ static enum sotto_err read_again(const struct sotto_relay_options *o,
 
 enum sotto_err sotto_relay_options_reread(const struct sotto_relay_options *o,
                                           struct sotto_relay_options *ret_now, char *ret_later,
-                                          char *why, size_t room)
+                                          size_t later_room, char *why, size_t room)
 {
     struct sotto_relay_options *fresh = malloc(sizeof *fresh), *now = malloc(sizeof *now);
     enum sotto_err e = SOTTO_ERR_NOMEM;
@@ -446,9 +446,9 @@ enum sotto_err sotto_relay_options_reread(const struct sotto_relay_options *o,
                 continue;
             if (s->live)
                 memcpy(at, (char *)fresh + s->offset, s->size);
-            else if (len < room)
-                len += (size_t)snprintf(ret_later + len, room - len, "%s%s", len > 0 ? ", " : "",
-                                        s->name);
+            else if (len < later_room)
+                len += (size_t)snprintf(ret_later + len, later_room - len, "%s%s",
+                                        len > 0 ? ", " : "", s->name);
         }
         *ret_now = *now;
     }

@@ -52,13 +52,13 @@ enum sotto_err sotto_relay_options_flag(struct sotto_relay_options *o, const cha
                                         const char *value, char *why, size_t room);
 /*
  * Reads the file again and puts the flags above it. Of what is other than in o, ret_now gets o with
- * those settings that can change while the relay runs, and ret_later (room bytes) the names of
- * those that need a restart, as "listen, user"; "" when there are none. On any error nothing is
+ * those settings that can change while the relay runs, and ret_later (later_room bytes) the names
+ * of those that need a restart, as "listen, user"; "" when there are none. On any error nothing is
  * written but why.
  */
 enum sotto_err sotto_relay_options_reread(const struct sotto_relay_options *o,
                                           struct sotto_relay_options *ret_now, char *ret_later,
-                                          char *why, size_t room);
+                                          size_t later_room, char *why, size_t room);
 /* "7d", "12h", "30m", "2w" in milliseconds. MALFORMED: not one, or 0, or above ten years. */
 enum sotto_err sotto_relay_duration_parse(const char *text, uint64_t *ret_ms);
 /* Digits only. MALFORMED, also outside min and max. */
