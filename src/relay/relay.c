@@ -141,6 +141,11 @@ const uint8_t *sotto_relay_id(const struct sotto_relay *r)
     return r->self.key.pub;
 }
 
+const struct sotto_counters *sotto_relay_counters(const struct sotto_relay *r)
+{
+    return &r->counters;
+}
+
 uint64_t sotto_relay_mono(struct sotto_relay *r)
 {
     if (r->mono == 0)
@@ -276,6 +281,7 @@ void sotto_relay_undo(struct sotto_relay *r, enum sotto_err why)
         sotto_log_local("nothing can be stored: %s; requests are refused", sotto_err_text(why));
     r->failing = true;
     r->undone++;
+    sotto_count(&r->counters, SOTTO_COUNT_UNDONE, 1);
     if (r->in_turn)
         sotto_rs_rollback(r->store);
     r->in_turn = false;
@@ -309,6 +315,7 @@ static void attach(struct sotto_relay *r, struct sotto_relay_conn *c)
                         "this device signed in on another connection");
     b->conn = c;
     b->low_told = false;
+    sotto_count(&r->counters, SOTTO_COUNT_SIGN_INS, 1);
 }
 
 /* What it has committed is dropped once it is certain that it is the one who says so. */
@@ -429,7 +436,10 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
             return e;
         sotto_relay_undo(r, e);
     }
-    if (r->in_turn && r->failing)
+    if (r->in_turn)
+        sotto_count(&r->counters, SOTTO_COUNT_COMMITS, 1);
+    /* A sweep often writes nothing, which works on a full disk too. */
+    if (r->in_turn && r->failing && !r->sweeping)
         r->failing = storing_again();
     r->in_turn = r->sweeping = false;
     sotto_mail_settle(r, true);
@@ -447,6 +457,9 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
         sotto_relay_pump(c);
     }
     sotto_rs_mail_read_done(r->store);
+    sotto_gauge(&r->counters, SOTTO_COUNT_WAITING, r->mail.waiting);
+    sotto_gauge(&r->counters, SOTTO_COUNT_WAITING_BYTES, r->mail.waiting_bytes);
+    sotto_gauge(&r->counters, SOTTO_COUNT_FAILING, r->failing);
     r->mono = 0;
     return SOTTO_OK;
 }

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A relay whose disk is full: senders are told, what was stored stays, and it goes on by itself when
+there is room again. On a small file system of its own, which takes root."""
+# timeout: 600
+import contextlib
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import sottolab  # noqa: E402
+from sottolab import until  # noqa: E402
+
+FULL = "nothing can be stored"  # what the relay's log says
+ROUNDS = 3
+
+
+@contextlib.contextmanager
+def small_disk(lab, megabytes):
+    """A folder on an ext4 of its own, or else a tmpfs."""
+    if os.geteuid() != 0:
+        raise sottolab.Skip("only root can mount a file system")
+    folder, image = lab.path("disk"), lab.path("image")
+    os.mkdir(folder)
+    with open(image, "wb") as f:
+        f.truncate(megabytes << 20)
+    ways = (["sh", "-c", f"mkfs.ext4 -q -O ^has_journal -m 0 {image} && "
+                         f"mount -o loop {image} {folder}"],
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", folder])
+    if not any(lab.run(way).code == 0 for way in ways):
+        raise sottolab.Skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        for running in lab.running:
+            running.end()
+        subprocess.run(["umount", folder], check=True, timeout=sottolab.PATIENCE)
+
+
+class Ballast:
+    """A file that takes all the room there is."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "ballast")
+
+    def fill(self):
+        with open(self.path, "ab", buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(1 << 16))
+        with open(self.path, "ab", buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(512))
+
+    def free(self):
+        os.unlink(self.path)
+
+
+def relay_on(lab, folder, *options):
+    lab.relays += 1
+    relay = sottolab.Relay.__new__(sottolab.Relay)
+    relay.lab, relay.options, relay.log = lab, ("--quota-messages", "100000", *options), ""
+    relay.data = os.path.join(folder, "data")
+    relay.port = relay.running = relay.pin = None
+    return relay.start()
+
+
+def send_until_refused(alice, texts, big):
+    """Texts that were stored; ends with the first one that was not."""
+    stored = []
+    for n in range(10000):
+        text = f"message {len(texts) + n} {big}"
+        result = alice.run("send", "bob", text)
+        if result.code != 0:
+            assert result.code == 3 and result.out.split()[1:] == ["queued"], result
+            return stored, text
+        stored.append(text)
+    raise AssertionError("the disk does not get full")
+
+
+def difference(got, wanted):
+    return {"lost": [t[:20] for t in wanted if t not in got],
+            "twice": [t[:20] for t in got if got.count(t) > 1],
+            "order": [t[:20] for t in got]}
+
+
+def check_full(lab):
+    """full again and again: senders are told, nothing stored is lost, storing works again by itself"""
+    with small_disk(lab, 12) as folder:
+        relay, ballast = relay_on(lab, folder), Ballast(folder)
+        alice, bob = lab.people(relay, "alice", "bob")
+        alice.befriend(bob)
+        texts = []
+        for _ in range(ROUNDS):
+            ballast.fill()
+            stored, refused = send_until_refused(alice, texts, "x" * 3000)
+            relay.running.until_err(FULL)
+            assert relay.running.process.poll() is None, relay.running.err
+            ballast.free()
+            # What was queued goes out with the next call, in order, before what comes then.
+            texts += [*stored, refused, f"after {len(texts)}"]
+            alice.send("bob", texts[-1])
+        got = [m["text"] for m in bob.receive(len(texts))]
+        assert got == texts, difference(got, texts)
+        assert "storing works again" in relay.running.err, relay.running.err
+        result = relay.stop()
+        assert result.code == 0, result
+
+
+def check_full_and_killed(lab):
+    """killed on a full disk and started on it: says what is wrong or starts; nothing stored is lost"""
+    with small_disk(lab, 12) as folder:
+        relay, ballast = relay_on(lab, folder), Ballast(folder)
+        alice, bob = lab.people(relay, "alice", "bob")
+        alice.befriend(bob)
+        ballast.fill()
+        stored, refused = send_until_refused(alice, [], "x" * 3000)
+        relay.kill()
+        running = lab.start([sottolab.SOTTOD, "--data", relay.data, "--listen",
+                             f"127.0.0.1:{relay.port}", *relay.options])
+        until("a start or a reason", lambda: running.out + running.err,
+              lambda s: "ready" in s or running.process.poll() is not None)
+        if running.process.poll() is not None:
+            lines = [line for line in running.err.splitlines() if line.startswith("sottod: ")]
+            assert running.process.returncode == 1 and len(lines) == 1, running.err
+            assert "full" in lines[0], lines
+        running.end()
+        ballast.free()
+        relay.start()
+        alice.send("bob", "the last")
+        got = [m["text"] for m in bob.receive(len(stored) + 2)]
+        assert got == [*stored, refused, "the last"], difference(got, stored)
+
+
+def check_people_who_are_there(lab):
+    """on a full disk people who are both there go on talking; who is away gets it afterwards"""
+    with small_disk(lab, 12) as folder:
+        relay, ballast = relay_on(lab, folder), Ballast(folder)
+        alice, bob, carol = lab.people(relay, "alice", "bob", "carol")
+        alice.befriend(bob)
+        alice.befriend(carol)
+        follower = bob.start("receive", "--follow", "--json")
+        alice.send("bob", "before")
+        follower.until_out("before")
+        ballast.fill()
+        fill, queued = 0, None
+        while queued is None and fill < 10000:
+            fill += 1
+            result = alice.run("send", "carol", f"{fill} " + "x" * 3000)
+            queued = None if result.code == 0 else fill
+        assert queued is not None, "the disk does not get full"
+        relay.running.until_err(FULL)
+        ballast.free()
+        alice.send("bob", "after")
+        follower.until_out("after")
+        alice.send("carol", "and you")
+        got = [m["text"].split()[0] for m in carol.receive(fill + 1)]
+        assert got == [*map(str, range(1, fill + 1)), "and"], got
+
+
+sottolab.main([check_full, check_full_and_killed, check_people_who_are_there])
