@@ -12,6 +12,8 @@
 struct sotto_cert; /* certificate (chain) and private key, ready for TLS */
 void sotto_cert_free(struct sotto_cert *c);
 void sotto_cert_pin(const struct sotto_cert *c, uint8_t ret[32]);
+/* From when until when it is valid, in seconds since 1970. MALFORMED: a date that is none. */
+enum sotto_err sotto_cert_dates(const struct sotto_cert *c, int64_t *ret_from, int64_t *ret_until);
 
 /*
  * The relay's pair DIR/server_cert.pem and DIR/server_key.pem. Missing (both): made, key 0600,

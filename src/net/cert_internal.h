@@ -29,8 +29,6 @@ enum sotto_err sotto_cert_parse(const struct sotto_bytes *cert_pem,
                                 enum sotto_cert_problem *ret_problem);
 /* SHA-256 of the certificate's SPKI. False: no memory. */
 bool sotto_cert_spki_pin(X509 *x, uint8_t ret[32]);
-/* Seconds since 1970. MALFORMED: a date that is none. */
-enum sotto_err sotto_cert_dates(const struct sotto_cert *c, int64_t *ret_from, int64_t *ret_until);
 /* Made by sotto_cert_make(), so that we may replace it. */
 bool sotto_cert_is_ours(const struct sotto_cert *c);
 

@@ -256,7 +256,8 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
     if ((e = account_make(c, q, &list)) != 0)
         return e;
     sotto_relay_attempt_forgiven(c, q->u.register_.name);
-    sotto_log_info("new account %s", q->u.register_.name);
+    sotto_count(&c->r->counters, SOTTO_COUNT_SIGN_UPS, 1);
+    sotto_log_event(SOTTO_LOG_INFO, "sign-up", "new account %s", q->u.register_.name);
     sotto_relay_done(c, q->id);
     return SOTTO_OK;
 }

@@ -345,7 +345,7 @@ enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
 enum sotto_err sotto_relay_ack(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
     struct box *b = sotto_relay_box_known(c->r, c->s.box);
-    uint64_t seq = q->u.ack.seq;
+    uint64_t seq = q->u.ack.seq, count = c->flight_count, bytes = c->flight_bytes;
 
     if (seq > c->cursor)
         seq = c->cursor; /* nothing was sent beyond: such a number is a mistake */
@@ -354,6 +354,8 @@ enum sotto_err sotto_relay_ack(struct sotto_relay_conn *c, const struct sotto_re
         c->flight_first = (c->flight_first + 1) % c->flight_room;
         c->flight_count--;
     }
+    sotto_count(&c->r->counters, SOTTO_COUNT_DELIVERED, count - c->flight_count);
+    sotto_count(&c->r->counters, SOTTO_COUNT_BYTES_OUT, bytes - c->flight_bytes);
     if (b != NULL) {
         if (seq > b->acked)
             b->acked = seq;

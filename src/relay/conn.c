@@ -258,6 +258,8 @@ static void refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_err
     struct sotto_answer a = {.id = id, .type = SOTTO_ANS_ERROR};
     size_t len = strlen(text);
 
+    sotto_count_refusal(&c->r->counters, code);
+    sotto_log_event(SOTTO_LOG_PEER, "refused", "%s was refused: %s", c->peer.address, text);
     a.u.error.code = code;
     a.u.error.retry_ms = retry_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)retry_ms;
     if (len >= sizeof a.u.error.text)

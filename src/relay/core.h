@@ -6,6 +6,7 @@
 
 #include "auth/opaque.h"
 #include "auth/proof.h"
+#include "relay/counters.h"
 #include "relay/limits.h"
 #include "relay/relay.h"
 
@@ -166,6 +167,7 @@ struct sotto_relay {
     struct sotto_relay_store *store;
     struct sotto_relay_config config;
     struct sotto_rs_identity self;
+    struct sotto_counters counters;
     struct sotto_secret32 tag_key; /* of this boot: hides who asked for whose keys */
     uint32_t epoch;
 

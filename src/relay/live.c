@@ -141,6 +141,8 @@ enum sotto_err sotto_live_put(struct sotto_relay *r, struct box *b, const struct
     b->last_seq = entry.seq;
     b->live_count++;
     b->live_bytes += entry.size;
+    sotto_count(&r->counters, SOTTO_COUNT_LIVE, 1);
+    sotto_count(&r->counters, SOTTO_COUNT_BYTES_IN, entry.size);
     b->conn->more = true;
     sotto_relay_want_pump(b->conn);
     return SOTTO_OK;

@@ -257,6 +257,8 @@ enum sotto_err sotto_mail_put(struct sotto_relay *r, struct box *b, struct box_e
     placed.row = m->current;
     m->places[m->place_count++] = place;
     m->placed[m->placed_count++] = placed;
+    if (entry->live == NULL && entry->row == NULL)
+        sotto_count(&r->counters, SOTTO_COUNT_BYTES_IN, entry->size);
     if (entry->live != NULL)
         sotto_live_unlink(r, entry->live);
     if (entry->row != NULL)
@@ -296,6 +298,8 @@ enum sotto_err sotto_mail_write(struct sotto_relay *r)
 
 static void keep_placed(struct sotto_relay *r, const struct placed *p)
 {
+    if (p->old_row == NULL)
+        sotto_count(&r->counters, SOTTO_COUNT_STORED, 1);
     if (p->old_live == NULL)
         return;
     sotto_answer_ripen(r, p->old_live->answer, true);

@@ -25,6 +25,7 @@
  */
 struct sotto_relay;
 struct sotto_relay_conn;
+struct sotto_counters;
 
 struct sotto_relay_config {
     enum sotto_registration registration;
@@ -53,6 +54,8 @@ void sotto_relay_free(struct sotto_relay *r);
 enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
                                        const struct sotto_relay_config *config);
 const uint8_t *sotto_relay_id(const struct sotto_relay *r);
+/* What it counts; as long as the relay lives. */
+const struct sotto_counters *sotto_relay_counters(const struct sotto_relay *r);
 
 /* A connection whose TLS is up. */
 struct sotto_relay_peer {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "relay/core.h"
 
 #define HOUR_MS (3600 * 1000ull)
@@ -289,6 +290,23 @@ static struct parcel_in parcel_of(const struct submit *s, size_t i)
     };
 }
 
+static void not_taken(struct sotto_relay_conn *c, enum sotto_parcel_state state)
+{
+    const char *why = "its device is not there any more";
+    enum sotto_counter which = SOTTO_COUNT_REFUSED_GONE;
+
+    if (state == SOTTO_PARCEL_FULL) {
+        which = SOTTO_COUNT_REFUSED_FULL;
+        why = "its mailbox is full";
+    } else if (state == SOTTO_PARCEL_QUOTA) {
+        which = SOTTO_COUNT_REFUSED_SHARE;
+        why = "one sender has filled his share of the mailbox";
+    }
+    sotto_count(&c->r->counters, which, 1);
+    sotto_log_event(SOTTO_LOG_PEER, "not-stored", "an envelope of %s was not taken: %s",
+                    c->peer.address, why);
+}
+
 static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state *ret_state)
 {
     uint64_t device = s->a->parcels[i].device;
@@ -303,8 +321,10 @@ static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state 
     }
     if (box != 0 && (e = sotto_relay_box_store(s->c->r, box, &parcel, &state)) != 0)
         return e;
-    if (state != SOTTO_PARCEL_STORED)
+    if (state != SOTTO_PARCEL_STORED) {
         lane_close(s->c, account, device, s->a->parcels[i].lane);
+        not_taken(s->c, state);
+    }
     *ret_state = state;
     return SOTTO_OK;
 }
