@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "run/command.h"
 #include "run/relay.h"
 
 #define EXIT_USAGE 2
@@ -16,7 +17,7 @@ static const char usage[] =
     "              [--quota-bytes N] [--lifetime-days N] [--max-connections N]\n"
     "              [--requests-per-second N] [--metrics 127.0.0.1:PORT] [--log text|json]\n"
     "              [--sandbox on|off] [--no-sandbox]\n"
-    "       sottod invite [--data DIR] [--public HOST[:PORT]] [--uses 1] [--expires 7d]\n"
+    "       sottod COMMAND [--data DIR] [--user NAME] [--config FILE] ...\n"
     "       sottod help | --version\n";
 
 static const char help[] =
@@ -36,13 +37,14 @@ static const char help[] =
     "                        its user may do on this machine\n"
     "  --config FILE         lines of the form \"name = value\", the same names; flags win\n"
     "\n"
-    "  sottod invite         prints a link with which one person can sign up within a week\n"
-    "\n"
-    "Example: a relay on this machine, and an invite to it\n"
-    "  sottod --data relay --listen 127.0.0.1:12345 &\n"
-    "  sottod invite --data relay\n"
-    "\n"
-    "More in the manual page, sottod(8).\n";
+    "Commands, for a relay that runs or not:\n";
+
+static const char examples[] = "\n"
+                               "Example: a relay on this machine, and an invite to it\n"
+                               "  sottod --data relay --listen 127.0.0.1:12345 &\n"
+                               "  sottod invite --data relay\n"
+                               "\n"
+                               "More in the manual page, sottod(8).\n";
 
 static int wrong(const char *text)
 {
@@ -68,24 +70,121 @@ static const char *value_of(int argc, char **argv, int *i, char *name, size_t ro
     return *i + 1 < argc ? argv[++*i] : NULL;
 }
 
+/* --- commands --- */
+
+#define TAKES_LINK 1u /* --uses, --expires */
+#define TAKES_TIME 2u /* --expires */
+#define TAKES_JSON 4u
+#define TAKES_YES  8u
+
+static const struct command {
+    const char *name, *words; /* as in the help */
+    size_t least, most;       /* words */
+    unsigned takes;
+    sotto_command_fn *run;
+    const char *what;
+} commands[] = {
+    {"invite", "[--uses 1] [--expires 7d]", 0, 0, TAKES_LINK, sotto_command_invite,
+     "prints a link with which one person can sign up within a week"},
+    {"invites", "[--json]", 0, 2, TAKES_JSON, sotto_command_invites,
+     "lists them; invites revoke ID ends one"},
+    {"accounts", "[--json]", 0, 0, TAKES_JSON, sotto_command_accounts,
+     "who has an account, and what waits for whom"},
+    {"sessions", "[--json]", 0, 0, TAKES_JSON, sotto_command_sessions,
+     "which devices are connected, since when and from where"},
+    {"kick", "NAME [DEVICE]", 1, 2, 0, sotto_command_kick,
+     "ends connections; the devices may come again"},
+    {"disable", "NAME", 1, 1, 0, sotto_command_disable,
+     "nobody signs in to the account; nothing is deleted"},
+    {"enable", "NAME", 1, 1, 0, sotto_command_enable, "the way back"},
+    {"reset", "NAME [--expires 7d]", 1, 1, TAKES_TIME, sotto_command_reset,
+     "a lost passphrase: prints a link with which NAME signs up anew"},
+    {"delete", "NAME --yes", 1, 1, TAKES_YES, sotto_command_delete,
+     "deletes the account for good; the name stays taken"},
+    {"usage", "[--json]", 0, 0, TAKES_JSON, sotto_command_usage, "where every byte is"},
+    {"check", "", 0, 0, 0, sotto_command_check, "looks for what is wrong, and says how to mend it"},
+    {"backup", "TO", 1, 1, 0, sotto_command_backup,
+     "copies the relay as it is now into a new folder, and verifies it"},
+    {"restore", "FROM", 1, 1, 0, sotto_command_restore, "puts a backup into the data folder"},
+    {"audit", "verify [HASH]", 1, 2, 0, sotto_command_audit,
+     "checks the log of what operators did"},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static int print_help(void)
+{
+    printf("%s%s", usage, help);
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-8s %-26s %s\n", commands[i].name, commands[i].words, commands[i].what);
+    printf("%s", examples);
+    return fflush(stdout) != 0;
+}
+
+static int wrong_words(const struct command *c)
+{
+    fprintf(stderr, "sottod: usage: sottod %s [--data DIR] %s%s\n", c->name,
+            strcmp(c->name, "invites") == 0 ? "[revoke ID] " : "", c->words);
+    return EXIT_USAGE;
+}
+
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "sottod: there is no command \"%s\"; the commands are:", name);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(stderr, " %s,", commands[i].name);
+    fprintf(stderr, " help\n");
+    return EXIT_USAGE;
+}
+
 struct arguments {
     struct sotto_relay_options options;
-    bool invite;
-    uint64_t uses, lifetime_ms;
+    const struct command *command; /* NULL: run a relay */
+    struct sotto_command_args of;
+    uint64_t uses;
 };
 
-/* A flag that is no setting, or one of `invite` alone. 0: taken; -1: a setting; else exit code. */
+/* A flag that is no setting. 0: taken; -1: a setting; else exit code. */
 static int own_flag(struct arguments *a, const char *name, const char *value)
 {
+    unsigned takes = a->command != NULL ? a->command->takes : 0;
+
     if (strcmp(name, "config") == 0)
         return 0; /* was read before */
-    if (!a->invite || (strcmp(name, "uses") != 0 && strcmp(name, "expires") != 0))
-        return -1;
-    if (strcmp(name, "uses") == 0 && sotto_relay_number_parse(value, 1, 1000000, &a->uses) != 0)
-        return wrong("--uses has to be a number from 1 to 1000000");
-    if (strcmp(name, "expires") == 0 && sotto_relay_duration_parse(value, &a->lifetime_ms) != 0)
-        return wrong("--expires has to be a time like 30m, 12h, 7d or 2w");
-    return 0;
+    if (strcmp(name, "uses") == 0 && (takes & TAKES_LINK) != 0) {
+        if (sotto_relay_number_parse(value, 1, 1000000, &a->uses) != 0)
+            return wrong("--uses has to be a number from 1 to 1000000");
+        a->of.uses = (uint32_t)a->uses;
+        return 0;
+    }
+    if (strcmp(name, "expires") == 0 && (takes & (TAKES_LINK | TAKES_TIME)) != 0)
+        return sotto_relay_duration_parse(value, &a->of.lifetime_ms) == 0
+                   ? 0
+                   : wrong("--expires has to be a time like 30m, 12h, 7d or 2w");
+    return -1;
+}
+
+/* Flags of commands that have no value. */
+static bool own_switch(struct arguments *a, const char *arg)
+{
+    unsigned takes = a->command != NULL ? a->command->takes : 0;
+
+    if (strcmp(arg, "--json") == 0 && (takes & TAKES_JSON) != 0)
+        a->of.json = true;
+    else if (strcmp(arg, "--yes") == 0 && (takes & TAKES_YES) != 0)
+        a->of.yes = true;
+    else
+        return false;
+    return true;
+}
+
+static bool own_word(struct arguments *a, const char *arg)
+{
+    if (a->command == NULL || strncmp(arg, "--", 2) == 0)
+        return false;
+    if (a->of.word_count < sizeof a->of.words / sizeof a->of.words[0])
+        a->of.words[a->of.word_count] = arg;
+    a->of.word_count++;
+    return true;
 }
 
 /* The config file comes before all flags, wherever it stands. */
@@ -96,7 +195,7 @@ static int read_config(struct arguments *a, int argc, char **argv, int first)
     for (int i = first; i < argc; i++) {
         const char *value;
 
-        if (strncmp(argv[i], "--", 2) != 0 || is_switch(argv[i]))
+        if (strncmp(argv[i], "--", 2) != 0 || is_switch(argv[i]) || own_switch(a, argv[i]))
             continue;
         value = value_of(argc, argv, &i, name, sizeof name);
         if (value == NULL || strcmp(name, "config") != 0)
@@ -105,6 +204,7 @@ static int read_config(struct arguments *a, int argc, char **argv, int first)
             fprintf(stderr, "sottod: %s\n", why);
             return 1;
         }
+        a->of.config = value;
     }
     return 0;
 }
@@ -117,6 +217,8 @@ static int read_flags(struct arguments *a, int argc, char **argv, int first)
     for (int i = first; i < argc; i++) {
         const char *value;
 
+        if (own_switch(a, argv[i]) || own_word(a, argv[i]))
+            continue;
         if (strncmp(argv[i], "--", 2) != 0) {
             snprintf(text, sizeof text, "\"%s\" is not understood", argv[i]);
             return wrong(text);
@@ -141,13 +243,15 @@ static int read_flags(struct arguments *a, int argc, char **argv, int first)
 
 static int run(int argc, char **argv)
 {
-    struct arguments a = {.uses = 1, .lifetime_ms = 7 * 24 * 3600 * 1000ull};
+    struct arguments a = {.of = {.uses = 1, .lifetime_ms = 7 * 24 * 3600 * 1000ull}};
     int first = 1, code;
 
     if (argc > 1 && argv[1][0] != '-') {
-        if (strcmp(argv[1], "invite") != 0)
-            return wrong("the commands are: invite, help");
-        a.invite = true;
+        for (size_t i = 0; i < COMMANDS; i++)
+            if (strcmp(argv[1], commands[i].name) == 0)
+                a.command = &commands[i];
+        if (a.command == NULL)
+            return unknown_command(argv[1]);
         first = 2;
     }
     /* Without a home folder data stays empty, and the folder says so if it is not given. */
@@ -155,8 +259,11 @@ static int run(int argc, char **argv)
     if ((code = read_config(&a, argc, argv, first)) != 0 ||
         (code = read_flags(&a, argc, argv, first)) != 0)
         return code;
-    if (a.invite)
-        return sotto_relay_invite(&a.options, (uint32_t)a.uses, a.lifetime_ms);
+    a.of.o = &a.options;
+    if (a.command != NULL)
+        return a.of.word_count < a.command->least || a.of.word_count > a.command->most
+                   ? wrong_words(a.command)
+                   : a.command->run(&a.of);
     sotto_log_set(sotto_log_stderr, NULL, SOTTO_LOG_INFO);
     return sotto_relay_run(&a.options);
 }
@@ -169,7 +276,7 @@ int main(int argc, char **argv)
             return printf("sottod " SOTTO_VERSION "\n") < 0 || fflush(stdout) != 0;
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 ||
             (i == 1 && strcmp(argv[i], "help") == 0))
-            return printf("%s%s", usage, help) < 0 || fflush(stdout) != 0;
+            return print_help();
     }
     return run(argc, argv);
 }

@@ -2,6 +2,7 @@
 #ifndef SOTTO_NET_CERT_H
 #define SOTTO_NET_CERT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,11 @@ enum sotto_err sotto_cert_dates(const struct sotto_cert *c, int64_t *ret_from, i
  */
 enum sotto_err sotto_cert_server(const char *dir, const char *host, struct sotto_cert **ret,
                                  char *why, size_t room);
+
+/* Is the pair all right as it is? Nothing is made or renewed. ret_until: seconds since 1970;
+ * ret_ours: we made it and renew it in time. NOT_FOUND with why "": neither file is there. */
+enum sotto_err sotto_cert_look(const char *dir, int64_t *ret_until, bool *ret_ours, char *why,
+                               size_t room);
 
 /* A client pair: the certificate as PEM text for client_cert.pem, the key as DER to be kept in the
  * encrypted profile (secret). CN is the given name. RANDOM, NOMEM. */

@@ -373,3 +373,50 @@ enum sotto_err sotto_cert_server(const char *dir, const char *host, struct sotto
     close(f.fd);
     return e;
 }
+
+static enum sotto_err look(const struct folder *f, int64_t *ret_until, bool *ret_ours)
+{
+    bool have_cert = is_there(f, file_names[CERT]), have_key = is_there(f, file_names[KEY]);
+    int64_t from, until;
+    struct sotto_cert *c;
+    enum sotto_err e;
+
+    if (!have_cert && !have_key)
+        return SOTTO_ERR_NOT_FOUND;
+    if (!have_cert || !have_key)
+        return fail(f, SOTTO_ERR_NOT_FOUND, "%s/%s is missing; put it back", f->path,
+                    file_names[have_cert ? KEY : CERT]);
+    if ((e = load_pair(f, file_names[CERT], file_names[KEY], &c)) != 0)
+        return e;
+    *ret_ours = sotto_cert_is_ours(c);
+    if (sotto_cert_dates(c, &from, &until) != 0)
+        e = explain(f, SOTTO_CERT_NOT_A_CERT);
+    else if (!*ret_ours) /* one of our own is renewed at the next start */
+        e = check_dates(f, "", &c);
+    if (e == 0)
+        *ret_until = until;
+    sotto_cert_free(c);
+    return e;
+}
+
+enum sotto_err sotto_cert_look(const char *dir, int64_t *ret_until, bool *ret_ours, char *why,
+                               size_t room)
+{
+    struct folder f = {.path = dir, .why = why, .room = room};
+    int64_t until = 0;
+    bool ours = false;
+    enum sotto_err e;
+
+    why[0] = 0;
+    f.fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f.fd < 0)
+        return errno == ENOENT
+                   ? SOTTO_ERR_NOT_FOUND
+                   : fail(&f, SOTTO_ERR_IO, "cannot open the folder %s: %s", dir, strerror(errno));
+    if ((e = look(&f, &until, &ours)) == 0) {
+        *ret_until = until;
+        *ret_ours = ours;
+    }
+    close(f.fd);
+    return e;
+}

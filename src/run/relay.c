@@ -20,6 +20,8 @@
 #include "base/log.h"
 #include "net/conn.h"
 #include "run/notify.h"
+#include "run/operator.h"
+#include "run/relay_metrics.h"
 #include "run/relay_open.h"
 #include "wire/invite.h"
 
@@ -57,6 +59,7 @@ struct server {
     struct sotto_idle *idle;
     struct sotto_signal *term, *intr, *hup;
     struct link *links;
+    struct sotto_operator *operator;
     size_t link_count, link_max;
     bool stopping;
 };
@@ -559,11 +562,21 @@ static void stop(struct server *s)
     sotto_signal_free(s->term);
     sotto_signal_free(s->intr);
     sotto_signal_free(s->hup);
+    if ((e = sotto_operator_listen(s->loop, s->parts.folder.path, s->relay, turn, s,
+                                   &s->operator)) != 0) {
+        snprintf(why, room, "%s/operator.sock cannot be made: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+        return e;
+    }
+    if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay,
+                                      &s->link_max, why, room)) != 0)
+        return e;
     sotto_tls_free(s->tls);
     sotto_notify_free(s->notify);
     sotto_loop_free(s->loop); /* goodbyes that are still on their way: two seconds at most */
 }
 
+    sotto_operator_free(s->operator); /* while the folder is still ours */
 /* First thing on stdout, for whoever started us. */
 static void say_ready(const struct server *s)
 {
