@@ -21,7 +21,6 @@
 #include "net/conn.h"
 #include "run/notify.h"
 #include "run/operator.h"
-#include "run/relay_metrics.h"
 #include "run/relay_open.h"
 #include "wire/invite.h"
 
@@ -58,8 +57,8 @@ struct server {
     struct sotto_timer *timer, *cert_timer, *alive_timer;
     struct sotto_idle *idle;
     struct sotto_signal *term, *intr, *hup;
-    struct link *links;
     struct sotto_operator *operator;
+    struct link *links;
     size_t link_count, link_max;
     bool stopping;
 };
@@ -542,11 +541,18 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
                  sotto_err_text(e));
         return e;
     }
+    if ((e = sotto_operator_listen(s->loop, s->parts.folder.path, s->relay, turn, s,
+                                   &s->operator)) != 0) {
+        snprintf(why, room, "%s/operator.sock cannot be made: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+        return e;
+    }
     return sotto_relay_confine(&s->parts, s->o, why, room);
 }
 
 static void stop(struct server *s)
 {
+    sotto_operator_free(s->operator); /* while the folder is still ours */
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_free(s->listeners[i]);
     while (s->links != NULL) {
@@ -562,21 +568,11 @@ static void stop(struct server *s)
     sotto_signal_free(s->term);
     sotto_signal_free(s->intr);
     sotto_signal_free(s->hup);
-    if ((e = sotto_operator_listen(s->loop, s->parts.folder.path, s->relay, turn, s,
-                                   &s->operator)) != 0) {
-        snprintf(why, room, "%s/operator.sock cannot be made: %s", s->parts.folder.path,
-                 sotto_err_text(e));
-        return e;
-    }
-    if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay,
-                                      &s->link_max, why, room)) != 0)
-        return e;
     sotto_tls_free(s->tls);
     sotto_notify_free(s->notify);
     sotto_loop_free(s->loop); /* goodbyes that are still on their way: two seconds at most */
 }
 
-    sotto_operator_free(s->operator); /* while the folder is still ours */
 /* First thing on stdout, for whoever started us. */
 static void say_ready(const struct server *s)
 {
