@@ -238,6 +238,7 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
     struct admission admission = {.use = false};
     struct sotto_list list;
     bool ok = false;
+    uint64_t wait;
     enum sotto_err e;
 
     if (!register_well_formed(c, q, &list))
@@ -247,6 +248,12 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
         return register_again(c, q, &account);
     if (e != SOTTO_ERR_NOT_FOUND)
         return e;
+    wait = sotto_relay_count(c, &c->r->sign_up_guard, &c->source, sizeof c->source,
+                             c->r->config.sign_ups_per_hour, HOUR_MS);
+    if (wait > 0) {
+        sotto_relay_refuse_until(c, q->id, wait, "too many sign-ups from this address");
+        return SOTTO_OK;
+    }
     if ((e = may_register(c, q, &admission, &ok)) != 0 || !ok)
         return e;
     if ((e = name_free(c, q, &admission, &ok)) != 0 || !ok)

@@ -122,6 +122,8 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
         return;
     sotto_relay_touch(c);
     c->heard_mono = sotto_relay_mono(c->r);
+    if (c->bytes.rate > 0)
+        sotto_bucket_take(&c->bytes, (uint32_t)len, c->heard_mono);
     if (sotto_hot_request(body, len, &hot)) {
         take(c, &hot);
         return;
@@ -133,7 +135,8 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
     }
     if (e != 0) {
         c->broke_protocol = true;
-        sotto_log_peer("%s sent a request that is not well formed", c->peer.address);
+        if (sotto_relay_line_due(c, "malformed"))
+            sotto_log_peer("%s sent a request that is not well formed", c->peer.address);
         sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
         return;
     }
@@ -170,15 +173,23 @@ void sotto_relay_conn_undo(struct sotto_relay_conn *c)
         sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
 }
 
+static uint64_t debt_ms(struct sotto_relay_conn *c, uint64_t mono)
+{
+    uint64_t work = sotto_bucket_debt_ms(&c->bucket, mono);
+    uint64_t bytes = c->bytes.rate > 0 ? sotto_bucket_debt_ms(&c->bytes, mono) : 0;
+
+    return work > bytes ? work : bytes;
+}
+
 static bool wants_input(struct sotto_relay_conn *c)
 {
     return !c->s.ending && c->out.n + c->pending <= OUTPUT_HIGH &&
-           sotto_bucket_debt_ms(&c->bucket, sotto_relay_mono(c->r)) == 0;
+           debt_ms(c, sotto_relay_mono(c->r)) == 0;
 }
 
 void sotto_relay_conn_settle(struct sotto_relay_conn *c)
 {
-    uint64_t mono = sotto_relay_mono(c->r), debt = sotto_bucket_debt_ms(&c->bucket, mono);
+    uint64_t mono = sotto_relay_mono(c->r), debt = debt_ms(c, mono);
 
     c->touched = false;
     c->in_debt = debt > 0;
@@ -211,6 +222,19 @@ void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending)
         sotto_relay_want_pump(c);
     if (wants_input(c) != c->wanted_input)
         sotto_relay_ready(c);
+}
+
+/* --- limits --- */
+
+uint64_t sotto_relay_count(struct sotto_relay_conn *c, struct guard *g, const void *what,
+                           size_t len, uint32_t max, uint64_t window_ms)
+{
+    return max == 0 ? 0 : sotto_guard_count(g, what, len, max, window_ms, sotto_relay_mono(c->r));
+}
+
+bool sotto_relay_line_due(struct sotto_relay_conn *c, const char *reason)
+{
+    return sotto_guard_line(&c->r->line_guard, &c->source, reason, sotto_relay_mono(c->r));
 }
 
 /* --- answers --- */
@@ -259,7 +283,8 @@ static void refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_err
     size_t len = strlen(text);
 
     sotto_count_refusal(&c->r->counters, code);
-    sotto_log_event(SOTTO_LOG_PEER, "refused", "%s was refused: %s", c->peer.address, text);
+    if (sotto_relay_line_due(c, text))
+        sotto_log_event(SOTTO_LOG_PEER, "refused", "%s was refused: %s", c->peer.address, text);
     a.u.error.code = code;
     a.u.error.retry_ms = retry_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)retry_ms;
     if (len >= sizeof a.u.error.text)

@@ -9,6 +9,7 @@
 #include "relay/counters.h"
 #include "relay/limits.h"
 #include "relay/relay.h"
+#include "relay/source.h"
 
 #define DAY_MS             (24ull * 3600 * 1000)
 #define LINK_MS            (10 * 60 * 1000ull)
@@ -20,7 +21,6 @@
 #define PREKEYS_LOW        20
 #define REQUEST_BOX_MAX    32
 #define REQUEST_SENDER_MAX 8
-#define REQUEST_HOUR_MAX   60
 #define SENDER_SHARE       8 /* one sender may use 1/8 of a box */
 #define LANES_MAX          256
 #define LOGIN_TRIES        3
@@ -110,7 +110,8 @@ struct sotto_relay_conn {
     bool wanted_input; /* as last told */
     bool pumping;      /* in the list of boxes to be looked at after the turn */
     struct sotto_relay_conn *next_pump;
-    struct bucket bucket;
+    struct bucket bucket, bytes; /* bytes.rate 0: as many as it likes */
+    struct sotto_source source;
     bool in_debt;
     bool broke_protocol; /* ends, whatever becomes of the turn */
 
@@ -176,8 +177,8 @@ struct sotto_relay {
     struct sotto_relay_conn *ready, **ready_end;
     struct sotto_relay_conn *pump;
     struct sotto_relay_conn *touched;
-    bool in_turn; /* a transaction is open */
-    bool failing; /* the last turn could not be committed */
+    bool in_turn;    /* a transaction is open */
+    bool failing;    /* the last turn could not be committed */
     uint64_t undone; /* turns so far */
 
     struct effect *effects;
@@ -197,6 +198,7 @@ struct sotto_relay {
     uint64_t person_seed;
 
     struct guard name_guard, address_guard, stranger_guard;
+    struct guard sign_in_guard, sign_up_guard, bundle_guard, line_guard;
     uint64_t mono; /* 0: not looked at in this turn */
     uint64_t next_sweep, next_debt;
     uint64_t clock_now, clock_mono; /* the clock has gone evenly since */
@@ -232,6 +234,14 @@ void sotto_relay_refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_rela
                         const char *text);
 void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t retry_ms,
                               const char *text);
+/* Counts one more in a window; 0: there is room, or no limit. Else milliseconds to wait. */
+#define MINUTE_MS (60 * 1000ull)
+#define HOUR_MS   (60 * MINUTE_MS)
+uint64_t sotto_relay_count(struct sotto_relay_conn *c, struct guard *g, const void *what,
+                           size_t len, uint32_t max, uint64_t window_ms);
+/* Is a log line due about this connection's source, for this reason? Once a minute, as whoever can
+ * make the relay write a line for each attempt can fill its disk. */
+bool sotto_relay_line_due(struct sotto_relay_conn *c, const char *reason);
 /* Says why, then ends. */
 void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, const char *text);
 /* Answers every request of the undone turn, puts the connection back. */

@@ -48,6 +48,7 @@ enum sotto_err sotto_guard_init(struct guard *g, const struct sotto_env *env)
 
     if (e != 0)
         return e;
+    g->lock_ms = 0;
     g->entries = calloc(GUARD_PLACES, sizeof *g->entries);
     return g->entries != NULL ? SOTTO_OK : SOTTO_ERR_NOMEM;
 }
@@ -97,18 +98,27 @@ static struct guard_entry *find_or_make(struct guard *g, uint64_t hash, uint64_t
     return oldest;
 }
 
+static bool forgotten(const struct guard *g, const struct guard_entry *p, uint64_t mono)
+{
+    uint64_t after = g->lock_ms > GUARD_FORGET / 2 ? g->lock_ms * 2 : GUARD_FORGET;
+
+    return mono >= p->mono + after;
+}
+
 uint64_t sotto_guard_pause(struct guard *g, const void *what, size_t len, uint32_t free,
                            uint64_t mono)
 {
     const struct guard_entry *p = find(g, hash_of(g, what, len));
     uint64_t pause = 1000;
 
-    if (p == NULL || p->count < free || mono >= p->mono + GUARD_FORGET)
+    if (p == NULL || p->count < free || forgotten(g, p, mono))
         return 0;
     for (uint32_t i = free; i < p->count && pause < GUARD_PAUSE_MAX; i++)
         pause *= 2;
     if (pause > GUARD_PAUSE_MAX)
         pause = GUARD_PAUSE_MAX;
+    if (p->count - free >= GUARD_LOCK_AFTER && pause < g->lock_ms)
+        pause = g->lock_ms;
     return mono >= p->mono + pause ? 0 : p->mono + pause - mono;
 }
 
@@ -116,7 +126,7 @@ void sotto_guard_failed(struct guard *g, const void *what, size_t len, uint64_t 
 {
     struct guard_entry *p = find_or_make(g, hash_of(g, what, len), mono);
 
-    if (mono >= p->mono + GUARD_FORGET)
+    if (forgotten(g, p, mono))
         p->count = 0;
     p->mono = mono;
     if (p->count < UINT32_MAX)

@@ -37,14 +37,17 @@ struct guard {
         uint64_t mono; /* of the last attempt, or the start of the window */
         uint32_t count;
     } * entries;
+    uint64_t lock_ms; /* of sotto_guard_pause(); 0: it only slows down */
 };
 enum sotto_err sotto_guard_init(struct guard *g, const struct sotto_env *env);
 void sotto_guard_free(struct guard *g);
 
 /* Slowing down: after `free` failures each further one doubles the pause, from one second up to
- * GUARD_PAUSE_MAX; forgotten GUARD_FORGET after the last one. */
-#define GUARD_PAUSE_MAX (60 * 1000ull)
-#define GUARD_FORGET    (30 * 60 * 1000ull)
+ * GUARD_PAUSE_MAX; after GUARD_LOCK_AFTER more the pause is lock_ms. Forgotten GUARD_FORGET after
+ * the last one, or twice lock_ms if that is longer. */
+#define GUARD_PAUSE_MAX  (60 * 1000ull)
+#define GUARD_FORGET     (30 * 60 * 1000ull)
+#define GUARD_LOCK_AFTER 15
 /* Milliseconds to wait before the next attempt; 0: none. */
 uint64_t sotto_guard_pause(struct guard *g, const void *what, size_t len, uint32_t free,
                            uint64_t mono);

@@ -11,7 +11,7 @@
 
 #define CONTEXT      "sotto/1 opaque"
 #define NAME_FREE    5
-#define ADDRESS_FREE 20
+#define ADDRESS_FREE 100 /* a whole company may stand behind it */
 
 /* Milliseconds; also counts the attempt: the answer alone lets a client find out whether it guessed
  * right, so one that goes away with it has failed. A right KE3 takes it back. The answer to a
@@ -21,15 +21,14 @@ static uint64_t attempt(struct sotto_relay_conn *c, const char *name)
 {
     struct sotto_relay *r = c->r;
     uint64_t mono = sotto_mono_ms(r->env);
-    const char *address = c->peer.address;
     uint64_t by_name = sotto_guard_pause(&r->name_guard, name, strlen(name), NAME_FREE, mono);
     uint64_t by_address =
-        sotto_guard_pause(&r->address_guard, address, strlen(address), ADDRESS_FREE, mono);
+        sotto_guard_pause(&r->address_guard, &c->source, sizeof c->source, ADDRESS_FREE, mono);
 
     if (by_name > 0 || by_address > 0)
         return by_name > by_address ? by_name : by_address;
     sotto_guard_failed(&r->name_guard, name, strlen(name), mono);
-    sotto_guard_failed(&r->address_guard, address, strlen(address), mono);
+    sotto_guard_failed(&r->address_guard, &c->source, sizeof c->source, mono);
     return 0;
 }
 
@@ -60,7 +59,7 @@ enum sotto_err sotto_relay_opaque_register(struct sotto_relay_conn *c,
 void sotto_relay_attempt_forgiven(struct sotto_relay_conn *c, const char *name)
 {
     sotto_guard_forgive(&c->r->name_guard, name, strlen(name));
-    sotto_guard_take_back(&c->r->address_guard, c->peer.address, strlen(c->peer.address));
+    sotto_guard_take_back(&c->r->address_guard, &c->source, sizeof c->source);
 }
 
 static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_request *q,
@@ -96,7 +95,8 @@ static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_r
 
 static void too_often(struct sotto_relay_conn *c)
 {
-    sotto_log_peer("%s tried too many passwords", c->peer.address);
+    if (sotto_relay_line_due(c, "passwords"))
+        sotto_log_peer("%s tried too many passwords", c->peer.address);
     c->broke_protocol = true;
     sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "too many wrong passwords on one connection");
 }
@@ -119,8 +119,11 @@ enum sotto_err sotto_relay_opaque_login(struct sotto_relay_conn *c, const struct
     }
     c->tries++;
     e = sotto_rs_account_find(c->r->store, q->u.opaque_login.name, &account);
-    if (e == 0 && !account.gone) {
-        if ((e = sotto_rs_opaque_record(c->r->store, account.id, record)) == 0)
+    /* Looked for in any case, so that a name without an account takes as long. */
+    if (e == 0 || e == SOTTO_ERR_NOT_FOUND) {
+        bool known = e == 0 && !account.gone;
+
+        if ((e = sotto_rs_opaque_record(c->r->store, known ? account.id : -1, record)) == 0)
             given = record;
     }
     if (e != 0 && e != SOTTO_ERR_NOT_FOUND)

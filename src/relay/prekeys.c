@@ -80,9 +80,16 @@ enum sotto_err sotto_relay_get_bundle(struct sotto_relay_conn *c, const struct s
     uint8_t prekey[SOTTO_PREKEY_BYTES], one_time[SOTTO_PREKEY_BYTES];
     struct sotto_rs_device device;
     bool ok = false;
-    enum sotto_err e = find(c, q, &device, &ok);
+    uint64_t wait = sotto_relay_count(c, &c->r->bundle_guard, &c->s.account, sizeof c->s.account,
+                                      c->r->config.bundles_per_hour, HOUR_MS);
+    enum sotto_err e;
 
-    if (e != 0 || !ok)
+    /* Each takes a one-time key from somebody who may have few left. */
+    if (wait > 0) {
+        sotto_relay_refuse_until(c, q->id, wait, "your account asks for too many people's keys");
+        return SOTTO_OK;
+    }
+    if ((e = find(c, q, &device, &ok)) != 0 || !ok)
         return e;
     e = sotto_rs_signed_get(c->r->store, device.box, prekey);
     if (e == SOTTO_ERR_NOT_FOUND) {

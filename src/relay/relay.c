@@ -42,8 +42,22 @@ enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
     SOTTO_AUTO_BUF hello = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
     enum sotto_err e = add_hello(r, config, &hello); /* can it be said at all? */
 
-    if (e == 0)
-        r->config = *config;
+    if (e != 0)
+        return e;
+    r->config = *config;
+    r->name_guard.lock_ms = config->lock_minutes * 60000ull;
+    return SOTTO_OK;
+}
+
+static enum sotto_err guards_init(struct sotto_relay *r)
+{
+    struct guard *const all[] = {&r->name_guard,    &r->address_guard, &r->stranger_guard,
+                                 &r->sign_in_guard, &r->sign_up_guard, &r->bundle_guard,
+                                 &r->line_guard};
+    enum sotto_err e = SOTTO_OK;
+
+    for (size_t i = 0; e == 0 && i < sizeof all / sizeof all[0]; i++)
+        e = sotto_guard_init(all[i], r->env);
     return e;
 }
 
@@ -54,10 +68,7 @@ static enum sotto_err start(struct sotto_relay *r, const struct sotto_relay_conf
     if ((e = sotto_rs_identity_load(r->store, r->env, &r->self)) != 0 ||
         (e = sotto_random(r->env, r->tag_key.b, sizeof r->tag_key.b)) != 0 ||
         (e = sotto_random(r->env, &r->person_seed, sizeof r->person_seed)) != 0 ||
-        (e = sotto_guard_init(&r->name_guard, r->env)) != 0 ||
-        (e = sotto_guard_init(&r->address_guard, r->env)) != 0 ||
-        (e = sotto_guard_init(&r->stranger_guard, r->env)) != 0 ||
-        (e = sotto_relay_reconfigure(r, config)) != 0)
+        (e = guards_init(r)) != 0 || (e = sotto_relay_reconfigure(r, config)) != 0)
         return e;
     /* Their tags were made under the key of an earlier boot. */
     if ((e = sotto_rs_handed_expire(r->store, UINT64_MAX)) != 0 || (e = sotto_mail_load(r)) != 0)
@@ -131,6 +142,10 @@ void sotto_relay_free(struct sotto_relay *r)
     sotto_guard_free(&r->name_guard);
     sotto_guard_free(&r->address_guard);
     sotto_guard_free(&r->stranger_guard);
+    sotto_guard_free(&r->sign_in_guard);
+    sotto_guard_free(&r->sign_up_guard);
+    sotto_guard_free(&r->bundle_guard);
+    sotto_guard_free(&r->line_guard);
     sotto_rs_identity_wipe(&r->self);
     sotto_wipe(r, sizeof *r);
     free(r);
@@ -172,6 +187,8 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
     c->wanted_input = true;
     c->out = SOTTO_BUF(OUTPUT_MAX);
     sotto_bucket_init(&c->bucket, r->config.requests_per_second, mono);
+    sotto_bucket_init(&c->bytes, r->config.bytes_per_second, mono);
+    sotto_source_of(peer->address, &c->source);
     if ((e = add_hello(r, &r->config, &c->out)) != 0) {
         sotto_buf_free(&c->out);
         free(c);
@@ -480,8 +497,10 @@ struct sotto_relay_conn *sotto_relay_next(struct sotto_relay *r)
 {
     struct sotto_relay_conn *c = r->ready;
 
-    if (c == NULL)
+    if (c == NULL) {
+        r->mono = 0; /* the owner sleeps now, and what was looked at meanwhile is old by then */
         return NULL;
+    }
     r->ready = c->next_ready;
     if (r->ready == NULL)
         r->ready_end = &r->ready;

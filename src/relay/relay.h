@@ -34,6 +34,13 @@ struct sotto_relay_config {
     uint64_t quota_bytes;
     uint32_t lifetime_days;
     uint32_t requests_per_second; /* of one connection; dear requests count for many */
+    /* The rest may be 0: no limit. What an address is: relay/source.h. */
+    uint32_t bytes_per_second;    /* of one connection */
+    uint32_t sign_ins_per_minute; /* of one device */
+    uint32_t sign_ups_per_hour;   /* from one address */
+    uint32_t bundles_per_hour;    /* for one account */
+    uint32_t strangers_per_hour;  /* messages of one account to people who have not accepted it */
+    uint32_t lock_minutes;        /* of a name, after many wrong passphrases */
     size_t pin_count;             /* of the TLS key: current, then the next */
     uint8_t pins[SOTTO_PINS_MAX][32];
 };
@@ -41,6 +48,12 @@ struct sotto_relay_config {
 #define SOTTO_RELAY_QUOTA_BYTES         (16ull * 1024 * 1024)
 #define SOTTO_RELAY_LIFETIME_DAYS       30
 #define SOTTO_RELAY_REQUESTS_PER_SECOND 400
+#define SOTTO_RELAY_BYTES_PER_SECOND    (1024 * 1024)
+#define SOTTO_RELAY_SIGN_INS_PER_MINUTE 60
+#define SOTTO_RELAY_SIGN_UPS_PER_HOUR   1000
+#define SOTTO_RELAY_BUNDLES_PER_HOUR    1000
+#define SOTTO_RELAY_STRANGERS_PER_HOUR  60
+#define SOTTO_RELAY_LOCK_MINUTES        15
 
 /*
  * Begins a boot epoch in the store, durably. env and store are borrowed and must outlive the relay.

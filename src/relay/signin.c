@@ -112,6 +112,7 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
     struct sotto_rs_account account;
     struct sotto_rs_device device;
     bool right = false;
+    uint64_t wait;
     enum sotto_err e = find(c, q, &account, &device, &right);
 
     if (e != 0 || !right)
@@ -119,7 +120,9 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
     if ((e = proof_right(c, q, &account, &device, &right)) != 0)
         return e;
     if (!right) {
-        sotto_log_peer("%s could not prove to be a device of %s", c->peer.address, account.name);
+        if (sotto_relay_line_due(c, "proof"))
+            sotto_log_peer("%s could not prove to be a device of %s", c->peer.address,
+                           account.name);
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_PROOF,
                            "the proof is not by this device's key on this connection");
         return SOTTO_OK;
@@ -138,10 +141,19 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
         return SOTTO_OK;
     }
     if (!certificate_right(c, &device)) {
-        sotto_log_peer("%s: client certificate missing or not the enrolled one", c->peer.address);
+        if (sotto_relay_line_due(c, "certificate"))
+            sotto_log_peer("%s: client certificate missing or not the enrolled one",
+                           c->peer.address);
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_CERTIFICATE,
                            c->peer.has_pin ? "the client certificate is not the enrolled one"
                                            : "this relay requires the client certificate");
+        return SOTTO_OK;
+    }
+    /* Each costs a write, and puts an end to the connection before. */
+    wait = sotto_relay_count(c, &c->r->sign_in_guard, &device.box, sizeof device.box,
+                             c->r->config.sign_ins_per_minute, MINUTE_MS);
+    if (wait > 0) {
+        sotto_relay_refuse_until(c, q->id, wait, "this device signs in too often");
         return SOTTO_OK;
     }
     return enter(c, q, &account, &device);

@@ -9,8 +9,6 @@
 #include "base/log.h"
 #include "relay/core.h"
 
-#define HOUR_MS (3600 * 1000ull)
-
 /* --- lanes: after a refusal nothing of the same lane may overtake --- */
 
 void sotto_relay_lanes_close(struct sotto_relay_conn *c, uint32_t lane)
@@ -252,8 +250,8 @@ static enum sotto_err judge(struct submit *s, bool *ret_go_on)
     if ((e = find_lane(s)) != 0)
         return e;
     if (s->request && !s->a->ephemeral &&
-        (wait = sotto_guard_count(&c->r->stranger_guard, &c->s.account, sizeof c->s.account,
-                                  REQUEST_HOUR_MAX, HOUR_MS, sotto_mono_ms(c->r->env))) > 0) {
+        (wait = sotto_relay_count(c, &c->r->stranger_guard, &c->s.account, sizeof c->s.account,
+                                  c->r->config.strangers_per_hour, HOUR_MS)) > 0) {
         lanes_close(c, s->to->account.id, s->a);
         sotto_relay_refuse_until(c, s->id, wait,
                                  "too many messages to people who have not accepted you yet");
@@ -303,8 +301,9 @@ static void not_taken(struct sotto_relay_conn *c, enum sotto_parcel_state state)
         why = "one sender has filled his share of the mailbox";
     }
     sotto_count(&c->r->counters, which, 1);
-    sotto_log_event(SOTTO_LOG_PEER, "not-stored", "an envelope of %s was not taken: %s",
-                    c->peer.address, why);
+    if (sotto_relay_line_due(c, why))
+        sotto_log_event(SOTTO_LOG_PEER, "not-stored", "an envelope of %s was not taken: %s",
+                        c->peer.address, why);
 }
 
 static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state *ret_state)

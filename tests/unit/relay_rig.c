@@ -46,6 +46,7 @@ void rig_make_on(struct rig *r, const char *vfs)
         .quota_bytes = SOTTO_RELAY_QUOTA_BYTES,
         .lifetime_days = SOTTO_RELAY_LIFETIME_DAYS,
         .requests_per_second = SOTTO_RELAY_REQUESTS_PER_SECOND,
+        .strangers_per_hour = SOTTO_RELAY_STRANGERS_PER_HOUR,
         .pin_count = 1,
     };
     memset(r->config.pins[0], 0x70, 32);

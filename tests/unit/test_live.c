@@ -214,6 +214,20 @@ static void test_not_acknowledged_goes_to_disk(void **state)
     dev_connect(&r, &alice, &a, 0);
 }
 
+/* After a long sleep the 50 ms are those of now. */
+static void test_after_a_sleep(void **state)
+{
+    rig_pass(&r, 4000);
+    r.env.now += 900;
+    r.env.mono += 900; /* nothing was due */
+    hand_in("hello", 1);
+    assert_true(sotto_relay_deadline(r.relay) > r.env.mono);
+    rig_pass(&r, LIVE_MS - 1);
+    no_answer();
+    rig_pass(&r, 1);
+    expect_answer(a.id, SOTTO_PARCEL_STORED);
+}
+
 static void test_answers_come_in_order(void **state)
 {
     uint32_t ids[4];
@@ -650,6 +664,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_acknowledged_costs_no_disk),
         CASE(test_not_acknowledged_goes_to_disk),
+        CASE(test_after_a_sleep),
         CASE(test_answers_come_in_order),
         CASE(test_two_devices_both_acknowledge),
         CASE(test_recipient_goes),
