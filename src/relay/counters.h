@@ -37,7 +37,7 @@
     X(BYTES_OUT, "message_bytes_total", "direction=\"out\"", "", "")                               \
     X(WAITING, "messages_waiting", "", "gauge", "Envelopes on disk for devices to fetch")          \
     X(WAITING_BYTES, "messages_waiting_bytes", "", "gauge", "Their bytes")                         \
-    X(COMMITS, "commits_total", "", "counter", "Transactions that reached the disk")               \
+    X(COMMITS, "commits_total", "", "counter", "Transactions that were committed")               \
     X(UNDONE, "commits_failed_total", "", "counter",                                               \
       "Transactions that did not, so that everybody in them was refused")                          \
     X(FAILING, "storing_fails", "", "gauge", "1 while nothing can be stored")

@@ -21,6 +21,7 @@
 #include "net/conn.h"
 #include "run/notify.h"
 #include "run/operator.h"
+#include "run/relay_metrics.h"
 #include "run/relay_open.h"
 #include "wire/invite.h"
 
@@ -46,6 +47,7 @@ struct server {
     const struct sotto_relay_options *o; /* options below: a reload changes them */
     struct sotto_relay_options options;
     struct sotto_notify *notify;
+    struct sotto_relay_metrics metrics;
     struct sotto_relay_parts parts;
     struct sotto_relay_config config;
     struct sotto_relay *relay;
@@ -75,7 +77,7 @@ static void link_free(struct link *l)
         s->links = l->next;
     if (l->next != NULL)
         l->next->prev = l->prev;
-    s->link_count--;
+    sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, --s->link_count);
     if (l->core != NULL)
         sotto_relay_closed(l->core);
     free(l);
@@ -90,6 +92,7 @@ static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
         sotto_log_event(SOTTO_LOG_PEER, "turned-away",
                         "%s was turned away: %zu connections are open (max_connections)", address,
                         s->link_count);
+        sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY, 1);
         return NULL;
     }
     if ((l = calloc(1, sizeof *l)) == NULL)
@@ -100,7 +103,7 @@ static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
     if (l->next != NULL)
         l->next->prev = l;
     s->links = l;
-    s->link_count++;
+    sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, ++s->link_count);
     return l;
 }
 
@@ -109,11 +112,13 @@ static void up(void *ctx, struct sotto_conn *c, const struct sotto_tls_info *inf
     struct link *l = ctx;
     struct sotto_relay_peer peer = {.has_pin = info->has_peer_pin};
 
+    sotto_count(&l->s->metrics.counters, SOTTO_COUNT_ACCEPTED, 1);
     memcpy(peer.exporter, info->exporter, sizeof peer.exporter);
     memcpy(peer.pin, info->peer_pin, sizeof peer.pin);
     snprintf(peer.address, sizeof peer.address, "%s", info->address);
     if (sotto_relay_open(l->s->relay, &peer, l, &l->core) != 0) {
         sotto_log_local("a connection was refused: out of memory");
+        sotto_count(&l->s->metrics.counters, SOTTO_COUNT_TURNED_AWAY_MEMORY, 1);
         l->core = NULL;
         link_free(l);
         sotto_conn_free(c);
@@ -143,10 +148,12 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
 {
     struct link *l = ctx;
 
-    if (l->core == NULL)
+    if (l->core == NULL) {
         sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
-    else
+        sotto_count(&l->s->metrics.counters, SOTTO_COUNT_TURNED_AWAY_HANDSHAKE, 1);
+    } else {
         sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
+    }
     link_free(l);
     sotto_conn_free(c);
 }
@@ -194,17 +201,31 @@ static void set_timer(struct server *s)
     sotto_timer_start(s->timer, at > now ? at - now : 0);
 }
 
+/* Ends the core's turn; how long the disk took for it, if it was needed, is noted. */
+static void commit(struct server *s)
+{
+    const _Atomic uint64_t *commits = &sotto_relay_counters(s->relay)->v[SOTTO_COUNT_COMMITS];
+    uint64_t before = *commits, began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
+
+    if (sotto_relay_turn(s->relay) != 0)
+        die();
+    if (began != 0 && *commits != before)
+        sotto_observe(&s->metrics.counters.commit, sotto_relay_clock_us() - began);
+}
+
 static void turn(void *ctx)
 {
     struct server *s = ctx;
     struct sotto_relay_conn *c;
+    uint64_t began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
 
     do {
-        if (sotto_relay_turn(s->relay) != 0)
-            die();
+        commit(s);
         while ((c = sotto_relay_next(s->relay)) != NULL)
             flush(sotto_relay_ctx(c));
     } while (sotto_relay_deadline(s->relay) == 0);
+    if (began != 0)
+        sotto_observe(&s->metrics.counters.turn, sotto_relay_clock_us() - began);
     if (!s->stopping)
         set_timer(s);
 }
@@ -547,6 +568,9 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
                  sotto_err_text(e));
         return e;
     }
+    if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay,
+                                      &s->link_max, why, room)) != 0)
+        return e;
     return sotto_relay_confine(&s->parts, s->o, why, room);
 }
 
@@ -559,6 +583,7 @@ static void stop(struct server *s)
         sotto_conn_free(s->links->net);
         link_free(s->links);
     }
+    sotto_relay_metrics_close(&s->metrics);
     sotto_relay_free(s->relay);
     sotto_relay_parts_close(&s->parts);
     sotto_timer_free(s->timer);
