@@ -224,6 +224,7 @@ def check_commands_in_documents():
     words = set(commands())
     known = options_in("".join(program("sotto", "help", c) for c in commands())) | SOTTO_GLOBAL
     relay = options_in(program("sottod", "help"))
+    told = relay_commands() | {"help"}
     for path, text in documents():
         for code in code_of(text):
             if code.startswith("--") and not options_in(code) <= known | relay:
@@ -237,7 +238,7 @@ def check_commands_in_documents():
                 for option in sorted(left):
                     yield f"{path}: `{line}`: there is no {option}"
                 first = re.match(r"([a-z][a-z-]*)\b", rest)
-                if first and first[1] not in (words if found[1] == "sotto" else {"invite", "help"}):
+                if first and first[1] not in (words if found[1] == "sotto" else told):
                     yield f"{path}: `{line}`: there is no command {first[1]}"
 
 
@@ -329,12 +330,30 @@ def check_relay_settings():
         yield f"relay_options.c has {sorted(source)}; is the reader broken?"
     if wrong := manual_options("SETTINGS") ^ (source | {"--config"}):
         yield f"SETTINGS of sottod(8): {sorted(wrong)}"
-    if manual_options("INVITES") != {"--uses", "--expires", "--public"}:
-        yield f"INVITES of sottod(8): {sorted(manual_options('INVITES'))}"
+    own = {"--uses", "--expires", "--json", "--yes"}
+    if wrong := manual_options("COMMANDS") ^ (own | {"--public"}):
+        yield f"COMMANDS of sottod(8): {sorted(wrong)}"
     helped = options_in(program("sottod", "help"))
-    wanted = source | {"--config", "--uses", "--expires", "--version"}
+    wanted = source | own | {"--config", "--version"}
     if helped != wanted:
         yield f"sottod help: {sorted(helped ^ wanted)}"
+
+
+def relay_commands():
+    """What `sottod help` lists."""
+    part = re.search(r"^Commands.*?\n(.*?)\n\n", program("sottod", "help"),
+                     re.MULTILINE | re.DOTALL)[1]
+    return set(re.findall(r"^  ([a-z]+) ", part, re.MULTILINE))
+
+
+def check_relay_commands():
+    """sottod(8) and `sottod help` have the same commands, and each says what it wants"""
+    listed = relay_commands()
+    if len(listed) < 10:
+        yield f"sottod help lists {sorted(listed)}"
+    manual = re.findall(r"^\.B ([a-z]+)\b", man_part(relay_manual(), "COMMANDS"), re.MULTILINE)
+    for name in listed ^ set(manual):
+        yield f"{name} is only in {'sottod help' if name in listed else 'sottod(8)'}"
 
 
 def check_relay_defaults():
