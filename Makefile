@@ -7,6 +7,8 @@ DESTDIR ?=
 VECTORS ?=
 FUZZ_SECONDS ?= 10
 SOAK_SECONDS ?= 600
+SEEDS ?= 1000
+SEED ?=
 PEERS ?=
 
 export PREFIX DESTDIR PEERS
@@ -20,6 +22,7 @@ help:
 	@echo 'make sanitize               the tests under ASan + UBSan and under TSan'
 	@echo 'make fuzz [FUZZ_SECONDS=10] each fuzz target for that long'
 	@echo 'make fuzz-coverage          how much of each parser its corpus reaches'
+	@echo 'make sim [SEEDS=1000] [SEED=N] relay and clients in a simulated world; SEED plays one again'
 	@echo 'make soak [SOAK_SECONDS=600]  the long tests, and long fuzzing'
 	@echo 'make bench, make bench-NAME all benchmarks, or one (bench-e2ee)'
 	@echo 'make bench-relay [PEERS=DIR] the relay under load; beside other servers (bench/bench_relay.py)'
@@ -56,6 +59,9 @@ fuzz-coverage:
 	@scripts/build.sh cov fuzz-programs
 	@scripts/fuzz-coverage.py --build build-cov
 
+sim: everything
+	@build/tests/sim/sim --jobs 2 $(if $(SEED),--seed '$(SEED)',--seeds '$(SEEDS)' --first "$$(date +%s)000")
+
 soak: everything
 	@scripts/install-deps.sh sanitize
 	@scripts/build.sh fuzz fuzz-programs
@@ -77,5 +83,5 @@ uninstall:
 clean:
 	rm -rf build build-asan build-tsan build-fuzz build-cov
 
-.PHONY: all help programs everything run test sanitize fuzz fuzz-coverage soak bench install \
+.PHONY: all help programs everything run test sanitize fuzz fuzz-coverage sim soak bench install \
 	uninstall clean

@@ -7,6 +7,7 @@
 Where tests come from, by group, in this order:
 
     unit     the programs that tests/unit/meson.build lists (cmocka, made to print TAP)
+    sim      tests/sim                        relay and clients under every fault, by seeds
     fuzz     each fuzz target, replaying its corpus (tests/fuzz/replay.c prints TAP)
     lint     tests/lint/test_*.py or .sh      rules about the source and what is built
     decoder  tests/decoder/test_*.py          docs/protocol.md, read by another language
@@ -51,7 +52,7 @@ import time
 import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ["unit", "fuzz", "lint", "decoder", "e2e", "soak"]
+GROUPS = ["unit", "sim", "fuzz", "lint", "decoder", "e2e", "soak"]
 SCRIPT_TIMEOUT = 300
 SANITIZER_SLOWDOWN = 4
 LOG_KEPT = 1 << 20  # bytes of the log of a test that was ended because it wrote without end
@@ -226,7 +227,7 @@ def scratch_for(group):
     """Unit tests sync thousands of times and prove nothing about a disk: in memory, if there is
     room. What runs the real programs does it on a real disk."""
     shm = "/dev/shm"
-    if group in ("unit", "fuzz") and os.access(shm, os.W_OK):
+    if group in ("unit", "sim", "fuzz") and os.access(shm, os.W_OK):
         room = os.statvfs(shm)
         if room.f_bavail * room.f_frsize >= 4 * LARGEST_FILE:
             return shm
@@ -358,7 +359,7 @@ def arguments():
     p = argparse.ArgumentParser(description="Runs the tests and counts every single case.")
     p.add_argument("--build", default="build", help="the build folder (default: build)")
     p.add_argument("--vectors", help="a folder with the large vector sets")
-    p.add_argument("--only", default="unit,fuzz,lint,decoder,e2e", help="groups, comma-separated")
+    p.add_argument("--only", default="unit,sim,fuzz,lint,decoder,e2e", help="groups, comma-separated")
     p.add_argument("--jobs", type=int, default=2, help="tests at a time (default: 2)")
     p.add_argument("--verbose", action="store_true", help="show the output of every test")
     p.add_argument("names", nargs="*", help="only tests whose GROUP/NAME contains one of these")

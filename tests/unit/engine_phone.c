@@ -23,16 +23,26 @@ static void phone_close(struct phone *p)
     p->profile = NULL;
 }
 
+static void phone_move(struct phone *p, const char *from);
+
 void phone_start(struct phone *p)
 {
     char why[512] = "";
 
     assert_null(p->engine);
-    if (sotto_profile_open(p->path, &vault_key, true, p->w->vfs, &p->profile, why, sizeof why) !=
-        SOTTO_OK)
-        fail_msg("%s: %s", p->name, why);
-    assert_int_equal(sotto_engine_new(&p->env.env, p->profile, &rig_engine_ops, p, &p->engine),
-                     SOTTO_OK);
+    while (p->engine == NULL) {
+        enum sotto_err e =
+            sotto_profile_open(p->path, &vault_key, true, p->w->vfs, &p->profile, why, sizeof why);
+
+        if (e == SOTTO_OK)
+            e = sotto_engine_new(&p->env.env, p->profile, &rig_engine_ops, p, &p->engine);
+        if (rig_is_dead(p->w, p->path))
+            phone_move(p, p->path);
+        else if (p->w->disk != NULL && e == SOTTO_ERR_FULL) /* somebody makes room */
+            phone_close(p);
+        else if (e != SOTTO_OK)
+            fail_msg("%s does not start: %s %s", p->name, sotto_err_text(e), why);
+    }
     p->retry_mono = 0;
     p->confirmed = p->printed_count; /* what was printed before is not confirmed by this process */
     p->receiver = 0;
@@ -109,13 +119,13 @@ static void phone_move(struct phone *p, const char *from)
     char fresh[160];
 
     rig_fresh_folder(p->w, p->name, fresh, sizeof fresh);
-    rig_copy_database(from, fresh, "profile.db");
+    rig_copy_database(p->w, from, fresh, "profile.db", from == p->path);
     rig_link_close(p);
     rig_relay_turn(p->w);
     phone_close(p);
     p->hang_up = p->dial_now = false;
     p->has_certificate = false; /* it is in the profile */
-    rig_drop_folder(p->path);
+    rig_drop_folder(p->w, p->path);
     snprintf(p->path, sizeof p->path, "%s", fresh);
 }
 
@@ -136,7 +146,7 @@ void phone_save(struct phone *p, const char *label)
 
     rig_label_folder(p->w, p->name, label, to);
     (void)mkdir(to, 0700);
-    rig_copy_database(p->path, to, "profile.db");
+    rig_copy_database(p->w, p->path, to, "profile.db", false);
 }
 
 void phone_restore(struct phone *p, const char *label)

@@ -56,25 +56,38 @@ static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
 void rig_fresh_folder(struct world *w, const char *who, char *ret, size_t room)
 {
     snprintf(ret, room, "%s/%u-%s", w->dir.path, ++w->folders, who);
-    assert_int_equal(mkdir(ret, 0700), 0);
+    if (w->disk == NULL)
+        assert_int_equal(mkdir(ret, 0700), 0);
 }
 
 /* Long schedules would fill a disk in memory with what was left behind. */
-void rig_drop_folder(const char *path)
+void rig_drop_folder(const struct world *w, const char *path)
 {
     struct folder old;
     int len = snprintf(old.path, sizeof old.path, "%s", path);
 
     assert_in_range(len, 1, sizeof old.path - 1);
-    folder_remove(&old);
+    if (w->disk != NULL)
+        w->disk->drop(path);
+    else
+        folder_remove(&old);
 }
 
-/* A database as it lies on the disk at this moment. */
-void rig_copy_database(const char *from, const char *to, const char *name)
+bool rig_is_dead(const struct world *w, const char *folder)
+{
+    return w->disk != NULL && w->disk->dead(folder);
+}
+
+void rig_copy_database(const struct world *w, const char *from, const char *to, const char *name,
+                       bool crash)
 {
     static const char *const endings[] = {"", "-wal"};
     char a[256], b[256];
 
+    if (w->disk != NULL) {
+        w->disk->copy(from, to, name, crash);
+        return;
+    }
     for (size_t i = 0; i < 2; i++) {
         snprintf(a, sizeof a, "%s/%s%s", from, name, endings[i]);
         snprintf(b, sizeof b, "%s/%s%s", to, name, endings[i]);
@@ -248,15 +261,31 @@ static void take_output(struct phone *p)
     sotto_buf_clear(out);
 }
 
-static void confirm_printed(struct phone *p)
+/* What the engine said up to here is out, unless it died in the middle. false: it did. */
+static bool has_left(struct phone *p)
+{
+    if (rig_is_dead(p->w, p->path))
+        return false;
+    p->told_safe = p->told_count;
+    p->printed_safe = p->printed_count;
+    return true;
+}
+
+static bool confirm_printed(struct phone *p)
 {
     while (p->confirms && p->confirmed < p->printed_count) {
         struct sotto_call call = {.op = SOTTO_OP_SHOWN};
-        const char *id = p->printed[p->confirmed++].id;
+        size_t at = p->confirmed++;
+        const char *id = p->printed[at].id;
 
         call.s[0] = (struct sotto_bytes){(const uint8_t *)id, strlen(id)};
         sotto_engine_call(p->engine, &call);
+        if (!has_left(p)) {
+            p->printed[at].unsure = true;
+            return false;
+        }
     }
+    return true;
 }
 
 static void start_reading(struct phone *p)
@@ -267,11 +296,30 @@ static void start_reading(struct phone *p)
     sotto_engine_call(p->engine, &call);
 }
 
+/* Nothing of what a process said in its last moment has left it. */
+static void phone_wreck(struct phone *p)
+{
+    rig_trace("%s: died while it wrote", p->name);
+    while (p->told_count > p->told_safe)
+        sotto_event_free(p->told[--p->told_count].event);
+    while (p->printed_count > p->printed_safe)
+        free(p->printed[--p->printed_count].text);
+    p->deaths++;
+    phone_crash(p);
+}
+
 void rig_phone_after(struct phone *p)
 {
-    if (p->reads && p->receiver == 0 && sotto_engine_has_account(p->engine))
+    bool alive = has_left(p);
+
+    if (alive && p->reads && p->receiver == 0 && sotto_engine_has_account(p->engine)) {
         start_reading(p);
-    confirm_printed(p);
+        alive = has_left(p);
+    }
+    if (!alive || !confirm_printed(p)) {
+        phone_wreck(p);
+        return;
+    }
     take_output(p);
     if (p->hang_up && p->linked)
         rig_link_lost(p, SOTTO_ERR_CLOSED, "the connection was closed", NULL);
@@ -307,12 +355,27 @@ static void relay_hand_out(struct world *w)
         take_relay_output(c);
 }
 
+/* As the program: it ends when the disk fails while it stores. false: it is another one now. */
+static bool relay_turn(struct world *w)
+{
+    enum sotto_err e = sotto_relay_turn(w->relay);
+
+    if (e == SOTTO_OK && !rig_is_dead(w, w->relay_path))
+        return true;
+    rig_trace("the relay died while it wrote");
+    assert_non_null(w->disk);
+    w->relay_deaths++;
+    relay_kill(w);
+    return false;
+}
+
 void rig_relay_turn(struct world *w)
 {
     if (w->relay == NULL)
         return;
     do {
-        assert_int_equal(sotto_relay_turn(w->relay), SOTTO_OK);
+        if (!relay_turn(w))
+            return;
         relay_hand_out(w);
     } while (sotto_relay_deadline(w->relay) == 0);
 }
@@ -414,8 +477,8 @@ static bool carry_up(struct phone *p)
     sotto_relay_frame(p->conn, body.p, body.n);
     if (fault_due(w, false)) {
         /* Done and stored, and no answer has left. */
-        assert_int_equal(sotto_relay_turn(w->relay), SOTTO_OK);
-        fault_fire(p);
+        if (relay_turn(w))
+            fault_fire(p);
         return true;
     }
     rig_relay_turn(w);
@@ -446,7 +509,7 @@ static bool carry_down(struct phone *p)
     if (pass_on(p, DOWN, &body) && p->linked)
         sotto_engine_frame(p->engine, body.p, body.n);
     if (fault_due(w, false)) {
-        confirm_printed(p);
+        (void)confirm_printed(p);
         fault_fire(p);
         return true;
     }
@@ -566,6 +629,12 @@ void world_settle(struct world *w)
     world_pass(w, WORLD_SETTLE_MS);
 }
 
+void world_stall(struct world *w, uint64_t ms)
+{
+    clock_forward(w, ms);
+    tick_all(w);
+}
+
 void world_jump(struct world *w, uint64_t ms)
 {
     world_run(w);
@@ -582,14 +651,29 @@ void fault_arm(struct world *w, enum fault_kind kind, unsigned long at, bool ear
 
 /* --- the relay's life --- */
 
+static void relay_move(struct world *w, const char *from);
+static void relay_close(struct world *w);
+
 static void relay_open(struct world *w)
 {
     char path[256], why[512] = "";
 
-    snprintf(path, sizeof path, "%s/relay.db", w->relay_path);
-    if (sotto_rs_open(path, true, w->vfs, &w->store, why, sizeof why) != SOTTO_OK)
-        fail_msg("the relay's store: %s", why);
-    assert_int_equal(sotto_relay_new(&w->env.env, w->store, &w->config, &w->relay), SOTTO_OK);
+    for (;;) {
+        enum sotto_err e;
+
+        snprintf(path, sizeof path, "%s/relay.db", w->relay_path);
+        e = sotto_rs_open(path, true, w->vfs, &w->store, why, sizeof why);
+        if (e == SOTTO_OK)
+            e = sotto_relay_new(&w->env.env, w->store, &w->config, &w->relay);
+        if (e == SOTTO_OK)
+            return;
+        if (rig_is_dead(w, w->relay_path))
+            relay_move(w, w->relay_path);
+        else if (w->disk != NULL && e == SOTTO_ERR_FULL) /* somebody makes room */
+            relay_close(w);
+        else
+            fail_msg("the relay does not start: %s %s", sotto_err_text(e), why);
+    }
 }
 
 static void relay_close(struct world *w)
@@ -628,10 +712,9 @@ static void relay_move(struct world *w, const char *from)
     char fresh[160];
 
     rig_fresh_folder(w, "relay", fresh, sizeof fresh);
-    rig_copy_database(from, fresh, "relay.db");
-    if (w->relay != NULL)
-        relay_close(w);
-    rig_drop_folder(w->relay_path);
+    rig_copy_database(w, from, fresh, "relay.db", from == w->relay_path);
+    relay_close(w);
+    rig_drop_folder(w, w->relay_path);
     snprintf(w->relay_path, sizeof w->relay_path, "%s", fresh);
 }
 
@@ -648,7 +731,7 @@ void relay_save(struct world *w, const char *label)
 
     rig_label_folder(w, "relay", label, to);
     (void)mkdir(to, 0700);
-    rig_copy_database(w->relay_path, to, "relay.db");
+    rig_copy_database(w, w->relay_path, to, "relay.db", false);
 }
 
 void relay_restore(struct world *w, const char *label, bool renewed)
@@ -662,6 +745,7 @@ void relay_restore(struct world *w, const char *label, bool renewed)
         assert_int_equal(sotto_rs_open(path, false, w->vfs, &w->store, why, sizeof why), SOTTO_OK);
         assert_int_equal(sotto_rs_renew(w->store, &w->env.env), SOTTO_OK);
         sotto_rs_close(w->store);
+        w->store = NULL;
     }
     relay_open(w);
     links_break(w);
@@ -686,12 +770,23 @@ void relay_invite(struct world *w, uint8_t fill, uint32_t uses, char ret[SOTTO_I
 
 void world_make(struct world *w)
 {
+    world_make_on(w, NULL);
+}
+
+void world_make_on(struct world *w, const struct rig_disk *disk)
+{
     static const uint8_t seed[32] = "the relay of the world";
 
     memset(w, 0, sizeof *w);
     (void)umask(077);
     sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
-    folder_make(&w->dir);
+    if (disk != NULL) {
+        w->disk = disk;
+        w->vfs = disk->vfs;
+        snprintf(w->dir.path, sizeof w->dir.path, "world");
+    } else {
+        folder_make(&w->dir);
+    }
     sotto_env_fixed_init(&w->env, seed, WORLD_NOW_MS);
     w->env.mono = 1000;
     w->config = (struct sotto_relay_config){
@@ -719,7 +814,10 @@ void world_free(struct world *w)
         rig_phone_free(w->phones[i]);
     w->phone_count = 0;
     relay_close(w);
-    folder_remove(&w->dir);
+    if (w->disk != NULL)
+        w->disk->drop(w->dir.path);
+    else
+        folder_remove(&w->dir);
     sotto_log_set(NULL, NULL, SOTTO_LOG_BUG);
 }
 

@@ -50,8 +50,21 @@ struct fault {
 /* Looks at a frame's body before it arrives and may change it. false: the frame is lost. */
 typedef bool carry_fn(void *ctx, struct phone *p, enum way way, struct sotto_buf *body);
 
+/*
+ * Where databases lie, if not in files: a VFS and what only its owner can do with what lies there.
+ * A machine is a folder. What it does after its death is not seen by anybody.
+ */
+struct rig_disk {
+    const char *vfs;
+    /* FROM/name with its WAL as it would be found now. crash: the process that wrote it is gone. */
+    void (*copy)(const char *from, const char *to, const char *name, bool crash);
+    void (*drop)(const char *folder);
+    bool (*dead)(const char *folder);
+};
+
 struct world {
     struct folder dir;
+    const struct rig_disk *disk; /* NULL: files */
     char relay_path[160];
     const char *vfs; /* of everything that is opened from now on; NULL: the system's */
     struct sotto_env_fixed env;
@@ -60,6 +73,7 @@ struct world {
     struct sotto_relay *relay; /* NULL: it is not running */
     struct phone *phones[PHONES_MAX];
     size_t phone_count;
+    unsigned relay_deaths;
     unsigned folders, connections, messages, turn;
     unsigned long carried;
     uint64_t
@@ -80,6 +94,7 @@ struct printed {
     char id[33], from[33], device[17], kind[8];
     char *text;
     bool gap, is_request;
+    bool unsure; /* the process died while it confirmed this one */
 };
 
 struct phone {
@@ -108,10 +123,13 @@ struct phone {
     size_t told_count, told_room;
     struct printed *printed;
     size_t printed_count, printed_room, confirmed;
+    size_t told_safe, printed_safe; /* what left the process before it could die */
+    unsigned deaths;
 };
 
 /* Open registration; change w->config and call world_configure(). */
 void world_make(struct world *w);
+void world_make_on(struct world *w, const struct rig_disk *disk);
 void world_free(struct world *w);
 void world_configure(struct world *w);
 
@@ -123,6 +141,8 @@ void world_run(struct world *w);
 void world_pass(struct world *w, uint64_t ms);
 /* Long enough for everybody to connect again and to finish. */
 void world_settle(struct world *w);
+/* The clock goes, but no frame moves: what is under way comes late. */
+void world_stall(struct world *w, uint64_t ms);
 /* The clock jumps (all were asleep): what is due is done once, afterwards. */
 void world_jump(struct world *w, uint64_t ms);
 

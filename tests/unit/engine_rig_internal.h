@@ -8,9 +8,11 @@
 
 extern const struct sotto_engine_ops rig_engine_ops; /* ctx: the phone */
 void rig_fresh_folder(struct world *w, const char *who, char *ret, size_t room);
-void rig_drop_folder(const char *path);
-/* A database as it lies on the disk at this moment. */
-void rig_copy_database(const char *from, const char *to, const char *name);
+void rig_drop_folder(const struct world *w, const char *path);
+/* A database as it lies on the disk at this moment; crash: its process is gone. */
+void rig_copy_database(const struct world *w, const char *from, const char *to, const char *name,
+                       bool crash);
+bool rig_is_dead(const struct world *w, const char *folder);
 void rig_label_folder(const struct world *w, const char *who, const char *label, char ret[256]);
 /* Both ends go, with what was under way; the engine is not told. */
 void rig_link_close(struct phone *p);

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What has to be true, while a run goes on and at its end. */
+#include <stdio.h>
+#include <string.h>
+
+#include "schedule.h"
+
+bool sim_wrong(const struct sim_run *s, const char *who, const char *text, const char *what)
+{
+    printf("  seed %llu: %s: %s: %s\n", (unsigned long long)s->seed, who, text, what);
+    return false;
+}
+
+static bool ever(uint32_t when)
+{
+    return when != SIM_NEVER;
+}
+
+static const struct sim_sent *sent_of(const struct sim_run *s, const char *text)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->sent[i].text, text) == 0)
+            return &s->sent[i];
+    return NULL;
+}
+
+/* It was written on a profile that was put back to a copy from before. */
+static bool lost_with_the_copy(const struct sim_run *s, const struct sim_sent *m)
+{
+    return ever(s->restored[m->from]) && m->when >= s->saved[m->from] &&
+           m->when <= s->restored[m->from];
+}
+
+/* The relay was put back to before the list with that device, and its account's first device may
+ * not have known yet that this list was taken: the device is told that it is not known. */
+static bool listed_in_vain(const struct sim_run *s, unsigned at)
+{
+    return at >= SIM_PHONES && ever(s->relay_restored);
+}
+
+/* Nobody has it any more who could send it again. */
+static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+{
+    if (s->revoked[m->from] || m->refused || listed_in_vain(s, m->from))
+        return true;
+    if (!lost_with_the_copy(s, m))
+        return false;
+    return !m->stored || ever(s->restored[at]) || ever(s->relay_restored);
+}
+
+static size_t shown(const struct phone *p, const char *text, size_t *ret_unsure)
+{
+    size_t n = 0;
+
+    *ret_unsure = 0;
+    for (size_t i = 0; i < p->printed_count; i++)
+        if (strcmp(p->printed[i].text, text) == 0) {
+            n++;
+            *ret_unsure += p->printed[i].unsure;
+        }
+    return n;
+}
+
+static bool was_told(const struct sim_run *s, const struct sim_sent *m)
+{
+    return phone_state(s->w->phones[m->from], &m->said) == SOTTO_MESSAGE_FAILED;
+}
+
+static bool shown_right(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+{
+    const struct phone *p = s->w->phones[at];
+    bool original = at < SIM_PHONES && !s->revoked[at];
+    size_t unsure, n = shown(p, m->text, &unsure), most = 1 + unsure;
+
+    if (ever(s->restored[at]) && m->when <= s->restored[at])
+        most++;
+    if (original && n == 0 && !may_be_missing(s, m, at) && !was_told(s, m))
+        return sim_wrong(s, p->name, m->text,
+                         m->stored ? "was not shown; its sender was told that it is stored"
+                                   : "was not shown");
+    if (n > most)
+        return sim_wrong(s, p->name, m->text, "was shown more than once");
+    return true;
+}
+
+static bool states_right(const struct sim_run *s, const struct sim_sent *m)
+{
+    char text[32];
+    struct phone *from = s->w->phones[m->from];
+    uint32_t state, least = SOTTO_MESSAGE_READ;
+
+    /* Nobody owes receipts to somebody whom he has not accepted; and that it was read is said once:
+     * the relay can lose it when it is put back. */
+    if (ever(s->relay_restored))
+        least = SOTTO_MESSAGE_DELIVERED;
+    if ((s->faults & SIM_STRANGERS) != 0)
+        least = SOTTO_MESSAGE_STORED;
+
+    if (ever(s->restored[m->from]) || s->revoked[m->from] || m->refused ||
+        listed_in_vain(s, m->from) || ever(s->restored[m->to * 2]) ||
+        ever(s->restored[m->to * 2 + 1]))
+        return true;
+    state = phone_state(from, &m->said);
+    if (state >= least && state != SOTTO_MESSAGE_FAILED)
+        return true;
+    snprintf(text, sizeof text, "is in state %u", state);
+    return sim_wrong(s, from->name, m->text, text);
+}
+
+/*
+ * After something was put back, what was lost is asked for again and comes late; but the gap was
+ * shown before. The first one that ever came from a device shows none: it may be the first.
+ */
+static bool may_be_late(const struct sim_run *s, unsigned at, const struct sim_sent *m)
+{
+    const struct phone *p = s->w->phones[at];
+    bool any = false;
+
+    if (ever(s->restored[at]) || ever(s->restored[m->from]))
+        return true;
+    if (!ever(s->relay_restored))
+        return false;
+    for (size_t i = 0; i < p->printed_count; i++) {
+        const struct sim_sent *other = sent_of(s, p->printed[i].text);
+
+        if (other == m)
+            return false;
+        if (other == NULL || other->from != m->from)
+            continue;
+        if (other > m && (p->printed[i].gap || !any))
+            return true;
+        any = true;
+    }
+    return false;
+}
+
+static bool printed_right(const struct sim_run *s, unsigned at, size_t i,
+                          const struct sim_sent **last)
+{
+    const struct phone *p = s->w->phones[at];
+    const struct sim_sent *m = sent_of(s, p->printed[i].text);
+    bool right = true;
+
+    if (m == NULL)
+        return strcmp(p->printed[i].text, "hello") == 0 ||
+               sim_wrong(s, p->name, p->printed[i].text, "was never written");
+    if (last[m->from] != NULL && last[m->from] > m && !may_be_late(s, at, m))
+        right = sim_wrong(s, p->name, m->text, "is out of order");
+    if (p->printed[i].gap && at < SIM_PHONES && !ever(s->relay_restored) &&
+        !ever(s->restored[at]) && !ever(s->restored[m->from]))
+        right = sim_wrong(s, p->name, m->text, "claims a gap");
+    last[m->from] = m;
+    return right;
+}
+
+static bool order_right(const struct sim_run *s, unsigned at)
+{
+    const struct sim_sent *last[PHONES_MAX] = {NULL};
+    bool right = true;
+
+    for (size_t i = 0; i < s->w->phones[at]->printed_count; i++)
+        right = printed_right(s, at, i, last) && right;
+    return right;
+}
+
+bool sim_check(struct sim_run *s)
+{
+    bool right = true;
+
+    for (size_t i = 0; i < s->count; i++) {
+        const struct sim_sent *m = &s->sent[i];
+
+        for (unsigned at = 0; at < s->w->phone_count; at++)
+            if (s->account[at] == m->to)
+                right = shown_right(s, m, at) && right;
+        right = states_right(s, m) && right;
+    }
+    for (unsigned at = 0; at < s->w->phone_count; at++)
+        right = order_right(s, at) && right;
+    return right;
+}
+
+/* A state is backed by what happened: read is shown somewhere, delivered lies in some profile. */
+static bool state_true(struct sim_run *s, const struct sim_sent *m)
+{
+    struct phone *from = s->w->phones[m->from];
+    size_t n = 0, unsure;
+    uint32_t state;
+    struct row row;
+
+    if (from->engine == NULL)
+        return true;
+    state = phone_state(from, &m->said);
+    if (state != SOTTO_MESSAGE_DELIVERED && state != SOTTO_MESSAGE_READ)
+        return true;
+    for (unsigned at = 0; at < s->w->phone_count; at++) {
+        struct phone *p = s->w->phones[at];
+
+        if (s->account[at] != m->to)
+            continue;
+        n += shown(p, m->text, &unsure);
+        if (p->engine == NULL || ever(s->restored[at]) || s->revoked[at] ||
+            phone_row(p, sim_names[s->account[m->from]], m->text, &row))
+            n += state == SOTTO_MESSAGE_DELIVERED;
+    }
+    if (n == 0)
+        return sim_wrong(s, from->name, m->text, "is said to have reached somebody and has not");
+    return true;
+}
+
+bool sim_states_true(struct sim_run *s)
+{
+    bool right = true;
+
+    for (size_t i = 0; i < s->count; i++)
+        right = state_true(s, &s->sent[i]) && right;
+    return right;
+}
+
+bool sim_is_settled(struct sim_run *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct sim_sent *m = &s->sent[i];
+
+        for (unsigned at = m->to * 2; at < m->to * 2 + 2; at++) {
+            size_t unsure;
+
+            if (!s->revoked[at] && !may_be_missing(s, m, at) &&
+                shown(s->w->phones[at], m->text, &unsure) == 0)
+                return false;
+        }
+        if (!ever(s->restored[m->from]) && !s->revoked[m->from] && !m->refused &&
+            !listed_in_vain(s, m->from) && !ever(s->relay_restored) &&
+            (s->faults & SIM_STRANGERS) == 0 &&
+            phone_state(s->w->phones[m->from], &m->said) != SOTTO_MESSAGE_READ)
+            return false;
+    }
+    return true;
+}
