@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "net/conn.h"
+#include "relay/source.h"
 #include "run/notify.h"
 #include "run/operator.h"
 #include "run/relay_metrics.h"
@@ -41,6 +42,7 @@ struct link {
     struct link *next, *prev;
     struct sotto_conn *net;
     struct sotto_relay_conn *core; /* NULL until TLS is up */
+    struct sotto_source from;
 };
 
 struct server {
@@ -60,6 +62,7 @@ struct server {
     struct sotto_idle *idle;
     struct sotto_signal *term, *intr, *hup;
     struct sotto_operator *operator;
+    struct sotto_sources *sources;
     struct link *links;
     size_t link_count, link_max;
     bool stopping;
@@ -80,24 +83,56 @@ static void link_free(struct link *l)
     sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, --s->link_count);
     if (l->core != NULL)
         sotto_relay_closed(l->core);
+    sotto_sources_leave(s->sources, &l->from);
     free(l);
+}
+
+/* Nothing can be said before TLS is up, and a handshake is what costs: the connection is closed. */
+static bool admitted(struct server *s, const struct sotto_source *from, const char *address)
+{
+    struct sotto_source_limits most = {
+        .connections = s->o->connections_per_address,
+        .handshakes_per_minute = s->o->handshakes_per_minute,
+    };
+    uint64_t mono = sotto_mono_ms(sotto_env_system());
+    enum sotto_err e = sotto_sources_enter(s->sources, from, &most, mono);
+
+    if (e == SOTTO_ERR_FULL && sotto_sources_may_log(s->sources, from, "connections", mono))
+        sotto_log_event(SOTTO_LOG_PEER, "turned-away",
+                        "%s was turned away: %u connections of its are open "
+                        "(connections_per_address)",
+                        address, sotto_sources_connections(s->sources, from));
+    if (e == SOTTO_ERR_AGAIN && sotto_sources_may_log(s->sources, from, "handshakes", mono))
+        sotto_log_event(SOTTO_LOG_PEER, "turned-away",
+                        "%s was turned away: %u new connections in a minute "
+                        "(handshakes_per_minute)",
+                        address, most.handshakes_per_minute);
+    return e == 0;
 }
 
 static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
 {
     struct server *s = ctx;
+    struct sotto_source from;
     struct link *l;
 
+    sotto_source_of(address, &from);
     if (s->link_count >= s->link_max) {
-        sotto_log_event(SOTTO_LOG_PEER, "turned-away",
-                        "%s was turned away: %zu connections are open (max_connections)", address,
-                        s->link_count);
+        if (sotto_sources_may_log(s->sources, &from, "all", sotto_mono_ms(sotto_env_system())))
+            sotto_log_event(SOTTO_LOG_PEER, "turned-away",
+                            "%s was turned away: %zu connections are open (max_connections)",
+                            address, s->link_count);
         sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY, 1);
         return NULL;
     }
-    if ((l = calloc(1, sizeof *l)) == NULL)
+    if (!admitted(s, &from, address))
         return NULL;
+    if ((l = calloc(1, sizeof *l)) == NULL) {
+        sotto_sources_leave(s->sources, &from);
+        return NULL;
+    }
     l->s = s;
+    l->from = from;
     l->net = c;
     l->next = s->links;
     if (l->next != NULL)
@@ -546,6 +581,10 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
     if (e != 0 || (e = cert_use(s, why, room)) != 0)
         return e;
     set_limits(s);
+    if ((e = sotto_sources_new(sotto_env_system(), &s->sources)) != 0) {
+        snprintf(why, room, "%s", sotto_err_text(e));
+        return e;
+    }
     if ((s->loop = sotto_loop_new()) == NULL || !make_watchers(s)) {
         snprintf(why, room, "the event loop does not start: out of memory or file descriptors");
         return SOTTO_ERR_NOMEM;
@@ -585,6 +624,7 @@ static void stop(struct server *s)
     }
     sotto_relay_metrics_close(&s->metrics);
     sotto_relay_free(s->relay);
+    sotto_sources_free(s->sources);
     sotto_relay_parts_close(&s->parts);
     sotto_timer_free(s->timer);
     sotto_timer_free(s->cert_timer);

@@ -272,6 +272,54 @@ static const struct setting settings[] = {
      .min = 10,
      .max = 100000000,
      .live = true},
+    {.name = "bytes_per_second",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000000",
+     AT(relay.bytes_per_second),
+     .max = 1000000000,
+     .live = true},
+    {.name = "sign_ins_per_minute",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000",
+     AT(relay.sign_ins_per_minute),
+     .max = 1000000,
+     .live = true},
+    {.name = "sign_ups_per_hour",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000",
+     AT(relay.sign_ups_per_hour),
+     .max = 1000000,
+     .live = true},
+    {.name = "bundles_per_hour",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000",
+     AT(relay.bundles_per_hour),
+     .max = 1000000,
+     .live = true},
+    {.name = "strangers_per_hour",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000",
+     AT(relay.strangers_per_hour),
+     .max = 1000000,
+     .live = true},
+    {.name = "lock_minutes",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1440",
+     AT(relay.lock_minutes),
+     .max = 1440,
+     .live = true},
+    {.name = "connections_per_address",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000",
+     AT(connections_per_address),
+     .max = 1000000,
+     .live = true},
+    {.name = "handshakes_per_minute",
+     .set = set_number,
+     .wanted = "a number from 0 (no limit) to 1000000",
+     AT(handshakes_per_minute),
+     .max = 1000000,
+     .live = true},
     {.name = "max_connections",
      .set = set_number,
      .wanted = "a number from 1 to 1000000",
@@ -490,5 +538,13 @@ enum sotto_err sotto_relay_options_init(struct sotto_relay_options *o)
     o->relay.quota_bytes = SOTTO_RELAY_QUOTA_BYTES;
     o->relay.lifetime_days = SOTTO_RELAY_LIFETIME_DAYS;
     o->relay.requests_per_second = SOTTO_RELAY_REQUESTS_PER_SECOND;
+    o->relay.bytes_per_second = SOTTO_RELAY_BYTES_PER_SECOND;
+    o->relay.sign_ins_per_minute = SOTTO_RELAY_SIGN_INS_PER_MINUTE;
+    o->relay.sign_ups_per_hour = SOTTO_RELAY_SIGN_UPS_PER_HOUR;
+    o->relay.bundles_per_hour = SOTTO_RELAY_BUNDLES_PER_HOUR;
+    o->relay.strangers_per_hour = SOTTO_RELAY_STRANGERS_PER_HOUR;
+    o->relay.lock_minutes = SOTTO_RELAY_LOCK_MINUTES;
+    o->connections_per_address = SOTTO_RELAY_CONNECTIONS_PER_ADDRESS;
+    o->handshakes_per_minute = SOTTO_RELAY_HANDSHAKES_PER_MINUTE;
     return default_data(o->data, sizeof o->data);
 }

@@ -22,6 +22,8 @@ struct sotto_relay_options {
     struct sotto_relay_address public_address; /* what invites say */
     char user[64];                             /* "": stay who we are */
     uint32_t max_connections;
+    /* 0: no limit */
+    uint32_t connections_per_address, handshakes_per_minute;
     struct sotto_relay_config relay; /* without the pins */
     bool sandbox;
     bool log_json;
@@ -35,6 +37,9 @@ struct sotto_relay_options {
     } flags[SOTTO_RELAY_FLAGS_MAX];
 };
 #define SOTTO_RELAY_MAX_CONNECTIONS 10000
+/* A thousand people with two devices behind one address, all back at once after a restart. */
+#define SOTTO_RELAY_CONNECTIONS_PER_ADDRESS 3000
+#define SOTTO_RELAY_HANDSHAKES_PER_MINUTE   3000
 
 /* The defaults, data folder included. NOT_FOUND: no home folder; then data is "". */
 enum sotto_err sotto_relay_options_init(struct sotto_relay_options *o);
