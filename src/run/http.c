@@ -21,7 +21,7 @@ struct caller {
     struct sotto_http *h;
     int fd; /* -1: a free place */
     struct sotto_watch *watch;
-    uint64_t deadline;
+    uint64_t deadline, number; /* number: they are counted as they come */
     size_t got;
     char request[SOTTO_HTTP_REQUEST_MAX + 1];
     struct sotto_buf answer;
@@ -36,6 +36,7 @@ struct sotto_http {
     struct sotto_watch *watch;
     struct sotto_timer *timer;
     bool paused, looking;
+    uint64_t count;
     struct caller callers[SOTTO_HTTP_CALLERS];
 };
 
@@ -206,7 +207,7 @@ static struct caller *place(struct sotto_http *h)
     for (size_t i = 0; i < SOTTO_HTTP_CALLERS; i++) {
         if (h->callers[i].fd < 0)
             return &h->callers[i];
-        if (h->callers[i].deadline < oldest->deadline)
+        if (h->callers[i].number < oldest->number)
             oldest = &h->callers[i];
     }
     hang_up(oldest);
@@ -231,6 +232,7 @@ static void on_listening(void *ctx, int events)
     c = place(h);
     c->h = h;
     c->fd = fd;
+    c->number = ++h->count;
     c->got = c->sent = 0;
     c->answer = SOTTO_BUF(SOTTO_HTTP_ANSWER_MAX + 1024);
     c->deadline = now() + SOTTO_HTTP_PATIENCE_MS;
