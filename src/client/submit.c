@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "client/state.h"
 
 /* Envelopes on their way to the relay, and what its answer changes. */
@@ -61,6 +62,8 @@ static enum sotto_err parcel_result(struct sotto_engine *e, struct outgoing *o, 
         return sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_GONE);
     case SOTTO_PARCEL_LANE_CLOSED: /* an earlier refusal closed it: at once again, on a new one */
         e->lane++;
+        if (SOTTO_PLANTED(MUTANT_SENT_EARLY))
+            return sotto_parcel_set(e->p, item, device, SOTTO_PARCEL_IS_STORED);
         return SOTTO_ERR_NOT_FOUND;
     default: /* full, or our share of it: the device waits */
         e->lane++;

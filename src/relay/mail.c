@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "relay/core.h"
 
 #define REAP_TURN    16    /* rows that a turn deletes along with its own work */
@@ -81,7 +82,8 @@ void sotto_mail_unwanted(struct sotto_relay *r, struct row *row, uint32_t size)
     row->left_bytes -= size;
     m->waiting--;
     m->waiting_bytes -= size;
-    if (row->left == 0 && row->listed) /* others are looked at when their turn is over */
+    if (row->left <= (SOTTO_PLANTED(MUTANT_ROW_EARLY) ? 1u : 0u) &&
+        row->listed) /* others are looked at when their turn is over */
         row_move(m, row, false);
 }
 
@@ -313,7 +315,9 @@ static void undo_placed(struct sotto_relay *r, const struct placed *p)
     struct box_entry *e = sotto_box_find(p->box, p->seq);
 
     if (p->old_live != NULL) {
-        sotto_answer_ripen(r, p->old_live->answer, e == NULL); /* acknowledged meanwhile */
+        sotto_answer_ripen(r, p->old_live->answer,
+                           e == NULL || /* acknowledged meanwhile */
+                               SOTTO_PLANTED(MUTANT_SPILL_ANSWERED));
         free(p->old_live);
     }
     if (e == NULL)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "relay/core.h"
 
 /* Each connection gets its own, as it tells the time. */
@@ -238,6 +239,8 @@ void sotto_relay_closed(struct sotto_relay_conn *c)
 
     if (b != NULL && b->conn == c)
         b->conn = NULL;
+    if (SOTTO_PLANTED(MUTANT_LIVE_LOST) && b != NULL && b->count == b->live_count)
+        sotto_box_drop(r, b, UINT64_MAX);
     for (size_t i = 0; i < r->effect_count; i++)
         if (r->effects[i].conn == c)
             r->effects[i].conn = NULL;
@@ -444,11 +447,12 @@ static bool storing_again(void)
 enum sotto_err sotto_relay_turn(struct sotto_relay *r)
 {
     struct sotto_relay_conn *c;
+    bool late = SOTTO_PLANTED(MUTANT_ANSWER_FIRST) && !r->sweeping;
     enum sotto_err e;
 
     if (r->in_turn && (e = sotto_mail_write(r)) != 0)
         sotto_relay_undo(r, e);
-    if (r->in_turn && (e = sotto_rs_commit(r->store)) != 0) {
+    if (r->in_turn && !late && (e = sotto_rs_commit(r->store)) != 0) {
         if (e == SOTTO_ERR_IO)
             return e;
         sotto_relay_undo(r, e);
@@ -458,7 +462,8 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
     /* A sweep often writes nothing, which works on a full disk too. */
     if (r->in_turn && r->failing && !r->sweeping)
         r->failing = storing_again();
-    r->in_turn = r->sweeping = false;
+    r->in_turn = late && r->in_turn;
+    r->sweeping = false;
     sotto_mail_settle(r, true);
     while ((c = r->touched) != NULL) {
         r->touched = c->next_touched;
