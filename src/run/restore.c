@@ -197,12 +197,22 @@ static enum sotto_err put_aside(struct restoring *r)
 {
     static const char *const logs[] = {"relay.db-wal", "relay.db-shm"};
     char from[2200], to[2200], at[SOTTO_REACH_TIME];
+    bool made = false;
 
     if (!r->had_store)
         return SOTTO_OK;
     sotto_reach_time(sotto_now_ms(sotto_env_system()), at);
-    snprintf(r->aside, sizeof r->aside, "%.1000s/replaced-%s", r->folder.path, at);
-    if (mkdir(r->aside, 0700) != 0 || mkdir(in(r->aside, "cert", to), 0700) != 0)
+    for (int i = 0; i < 100 && !made; i++) { /* several in one second */
+        char more[8] = "";
+
+        if (i > 0)
+            snprintf(more, sizeof more, "-%d", i);
+        snprintf(r->aside, sizeof r->aside, "%.1000s/replaced-%s%s", r->folder.path, at, more);
+        made = mkdir(r->aside, 0700) == 0;
+        if (!made && errno != EEXIST)
+            break;
+    }
+    if (!made || mkdir(in(r->aside, "cert", to), 0700) != 0)
         return failed(r, r->aside);
     for (size_t i = 0; i < 3; i++)
         if (link(in(r->folder.path, sotto_backup_names[i], from),

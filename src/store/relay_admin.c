@@ -187,6 +187,8 @@ enum sotto_err sotto_rs_check(struct sotto_relay_store *s, char *ret_why, size_t
 
     if (e == 0) {
         snprintf(ret_why, room, "%s", sotto_rows_text(&rows, 0));
+        for (char *p = ret_why; (p = strchr(p, '\n')) != NULL;)
+            *p = ' ';
         e = strcmp(ret_why, "ok") == 0 ? SOTTO_OK : SOTTO_ERR_MALFORMED;
         sotto_rows_done(&rows);
     } else {
