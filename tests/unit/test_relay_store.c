@@ -540,6 +540,13 @@ static enum sotto_err see(void *ctx, int64_t row, const struct sotto_rs_place *p
     return v->count == 3 ? SOTTO_ERR_AGAIN : SOTTO_OK;
 }
 
+static void assert_place(const struct sotto_rs_place *a, const struct sotto_rs_place *b)
+{
+    assert_true(a->box == b->box && a->seq == b->seq && a->at == b->at && a->len == b->len);
+    assert_true(a->day == b->day && a->request == b->request);
+    assert_memory_equal(a->id, b->id, sizeof a->id);
+}
+
 static struct sotto_rs_place place(int64_t box, uint64_t seq, uint32_t at, uint32_t len)
 {
     return (struct sotto_rs_place){
@@ -561,8 +568,8 @@ static void test_mail(void **state)
     assert_int_equal(sotto_rs_mail_each(s, see, &v), SOTTO_ERR_AGAIN);
     assert_int_equal(v.count, 3);
     assert_true(v.rows[0] == first && v.rows[1] == first && v.rows[2] == second);
-    assert_memory_equal(&v.places[0], &two[0], sizeof two[0]);
-    assert_memory_equal(&v.places[1], &two[1], sizeof two[1]);
+    assert_place(&v.places[0], &two[0]);
+    assert_place(&v.places[1], &two[1]);
     v.count = 0;
     assert_int_equal(sotto_rs_mail_places(s, second, see, &v), 0);
     assert_true(v.count == 1 && v.places[0].seq == 6);
