@@ -250,8 +250,10 @@ static bool hello_right(struct load *l, const uint8_t *body, size_t len)
     struct sotto_answer *a = NULL;
     bool right;
 
-    if (l->hello.n > 0)
-        return l->hello.n == len && memcmp(l->hello.p, body, len) == 0;
+    if (l->hello.n == len && memcmp(l->hello.p, body, len) == 0)
+        return true;
+    /* It changes, as it holds the time. */
+    l->hello.n = 0;
     right = sotto_answer_decode(body, len, &a) == 0 && a->type == SOTTO_ANS_HELLO &&
             sotto_buf_add(&l->hello, body, len) == 0;
     if (right)

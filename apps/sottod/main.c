@@ -19,7 +19,7 @@ static const char usage[] =
     "              [--bundles-per-hour N] [--strangers-per-hour N] [--lock-minutes N]\n"
     "              [--connections-per-address N] [--handshakes-per-minute N]\n"
     "              [--requests-per-second N] [--metrics 127.0.0.1:PORT] [--log text|json]\n"
-    "              [--sandbox on|off] [--no-sandbox]\n"
+    "              [--threads N] [--sandbox on|off] [--no-sandbox]\n"
     "       sottod COMMAND [--data DIR] [--user NAME] [--config FILE] ...\n"
     "       sottod help | --version\n";
 

@@ -82,6 +82,12 @@ enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t por
                             const struct sotto_listener_ops *ops, void *ctx,
                             struct sotto_listener **ret, uint16_t *ret_port, char *ret_why,
                             size_t room);
+/* Another loop, in another thread, accepts from the same socket: who is free takes what comes. Its
+ * TLS is the first one's. To be called before the first one's loop runs. NOMEM, IO. */
+enum sotto_err sotto_listen_also(struct sotto_loop *l, const struct sotto_listener *first,
+                                 const struct sotto_listen_limits *limits,
+                                 const struct sotto_listener_ops *ops, void *ctx,
+                                 struct sotto_listener **ret);
 /* New connections use this context from now on (reloaded certificate). Connections keep what they
  * began with, so the old one may be freed. */
 void sotto_listener_set_tls(struct sotto_listener *s, struct sotto_tls *tls);

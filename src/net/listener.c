@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 
 enum {
     BACKLOG = 4096,
-    TURN_ACCEPTS = 64, /* new connections per turn, before the old ones have theirs */
+    TURN_ACCEPTS = 16, /* new ones per turn: the old ones have theirs, other threads the rest */
     PAUSE_MS = 250,    /* without descriptors; what waits in the backlog is not lost */
     LOG_EVERY_MS = 60 * 1000,
 };
@@ -265,6 +266,23 @@ void sotto_listener_set_tls(struct sotto_listener *s, struct sotto_tls *tls)
     s->tls = tls;
 }
 
+/* s->fd is the listener's from here on. */
+static enum sotto_err watch(struct sotto_listener *s, struct sotto_loop *l, struct sotto_tls *tls)
+{
+    s->loop = l;
+    if (uv_poll_init(sotto_loop_uv(l), &s->poll, s->fd) != 0) {
+        close(s->fd);
+        return SOTTO_ERR_IO;
+    }
+    uv_timer_init(sotto_loop_uv(l), &s->pause);
+    s->poll.data = s->pause.data = s;
+    s->handles = 2;
+    s->tls = tls;
+    sotto_tls_ref(tls);
+    start(s);
+    return SOTTO_OK;
+}
+
 enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t port,
                             struct sotto_tls *tls, const struct sotto_listen_limits *limits,
                             const struct sotto_listener_ops *ops, void *ctx,
@@ -276,7 +294,6 @@ enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t por
 
     if (s == NULL)
         return explain(SOTTO_ERR_NOMEM, ret_why, room, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
-    s->loop = l;
     s->limits = *limits;
     s->ops = *ops;
     s->ctx = ctx;
@@ -284,18 +301,36 @@ enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t por
         free(s);
         return e;
     }
-    if (uv_poll_init(sotto_loop_uv(l), &s->poll, s->fd) != 0) {
-        close(s->fd);
+    if (watch(s, l, tls) != 0) {
         free(s);
         return explain(SOTTO_ERR_IO, ret_why, room, "watching the listening socket failed");
     }
-    uv_timer_init(sotto_loop_uv(l), &s->pause);
-    s->poll.data = s->pause.data = s;
-    s->handles = 2;
-    s->tls = tls;
-    sotto_tls_ref(tls);
-    start(s);
     *ret_port = bound_port(s->fd);
+    *ret = s;
+    return SOTTO_OK;
+}
+
+enum sotto_err sotto_listen_also(struct sotto_loop *l, const struct sotto_listener *first,
+                                 const struct sotto_listen_limits *limits,
+                                 const struct sotto_listener_ops *ops, void *ctx,
+                                 struct sotto_listener **ret)
+{
+    struct sotto_listener *s = calloc(1, sizeof *s);
+    enum sotto_err e;
+
+    if (s == NULL)
+        return SOTTO_ERR_NOMEM;
+    s->limits = *limits;
+    s->ops = *ops;
+    s->ctx = ctx;
+    if ((s->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        e = SOTTO_ERR_IO;
+    else
+        e = watch(s, l, first->tls);
+    if (e != 0) {
+        free(s);
+        return e;
+    }
     *ret = s;
     return SOTTO_OK;
 }

@@ -286,12 +286,17 @@ struct sotto_loop *sotto_loop_new(void)
     return l;
 }
 
+void sotto_loop_settle(struct sotto_loop *l)
+{
+    while (l != NULL && l->lingering > 0)
+        uv_run(&l->uv, UV_RUN_ONCE); /* each ends by itself, by its own timer at the latest */
+}
+
 void sotto_loop_free(struct sotto_loop *l)
 {
     if (l == NULL)
         return;
-    while (l->lingering > 0)
-        uv_run(&l->uv, UV_RUN_ONCE); /* each ends by itself, by its own timer at the latest */
+    sotto_loop_settle(l);
     uv_close((uv_handle_t *)&l->wake, NULL);
     uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->spin, NULL);

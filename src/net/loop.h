@@ -20,8 +20,10 @@ struct sotto_idle;
 
 /* NULL: no memory or no file descriptors. */
 struct sotto_loop *sotto_loop_new(void);
-/* Everything made on the loop must have been freed before; runs pending closes and waits for
- * connections that still flush (sotto_conn_finish(), at most 2 s). NULL is fine. */
+/* Waits for connections that still flush (sotto_conn_finish(), at most 2 s). NULL is fine. */
+void sotto_loop_settle(struct sotto_loop *l);
+/* Everything made on the loop must have been freed before; settles, runs pending closes. NULL is
+ * fine. */
 void sotto_loop_free(struct sotto_loop *l);
 int sotto_loop_fd(struct sotto_loop *l);
 /* Runs what is due without blocking and re-arms the timerfd. A bounded amount: the fd stays

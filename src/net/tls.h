@@ -39,6 +39,8 @@ struct sotto_tls_trust {
 enum sotto_err sotto_tls_client(const struct sotto_cert *cert, const struct sotto_tls_trust *trust,
                                 struct sotto_tls **ret);
 void sotto_tls_free(struct sotto_tls *t);
+/* One more owner, who calls sotto_tls_free(). Any thread. */
+void sotto_tls_ref(struct sotto_tls *t);
 
 /* Facts of a connection that is up. */
 struct sotto_tls_info {

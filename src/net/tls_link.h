@@ -13,9 +13,6 @@
  */
 struct sotto_link;
 
-/* One more owner, who calls sotto_tls_free(). Any thread. */
-void sotto_tls_ref(struct sotto_tls *t);
-
 enum sotto_link_status {
     SOTTO_LINK_OK,
     SOTTO_LINK_WANT_READ,  /* nothing done; again when the socket is readable */

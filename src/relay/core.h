@@ -27,6 +27,7 @@
 #define STRANGER_IDLE_MS   (60 * 1000ull) /* without sign-in, and not waiting to be listed */
 #define LINKING_IDLE_MS    (LINK_MS + 60 * 1000)
 #define IDLE_MS            (10 * 60 * 1000ull)
+#define HELLO_MS           10000 /* how old the time in it may be */
 #define SWEEP_MS           5000
 #define SWEEP_BOXES        4096
 #define CLOCK_TRUST_MS     (60 * 60 * 1000ull)
@@ -171,6 +172,8 @@ struct sotto_relay {
     struct sotto_counters counters;
     struct sotto_secret32 tag_key; /* of this boot: hides who asked for whose keys */
     uint32_t epoch;
+    struct sotto_buf hello; /* made at hello_ms */
+    uint64_t hello_ms;
 
     struct sotto_relay_conn *conns;
     size_t conn_count;

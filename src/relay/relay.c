@@ -40,14 +40,33 @@ static enum sotto_err add_hello(const struct sotto_relay *r,
 enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
                                        const struct sotto_relay_config *config)
 {
-    SOTTO_AUTO_BUF hello = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
-    enum sotto_err e = add_hello(r, config, &hello); /* can it be said at all? */
+    struct sotto_buf hello = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
+    enum sotto_err e = add_hello(r, config, &hello);
 
-    if (e != 0)
+    if (e != 0) {
+        sotto_buf_free(&hello);
         return e;
+    }
+    sotto_buf_free(&r->hello);
+    r->hello = hello;
+    r->hello_ms = sotto_now_ms(r->env);
     r->config = *config;
     r->name_guard.lock_ms = config->lock_minutes * 60000ull;
     return SOTTO_OK;
+}
+
+/* Signing one costs as much as a tenth of a TLS handshake; the time in it may be a little old. */
+static enum sotto_err say_hello(struct sotto_relay *r, struct sotto_buf *out)
+{
+    uint64_t now = sotto_now_ms(r->env);
+    enum sotto_err e = SOTTO_OK;
+
+    if (now < r->hello_ms || now >= r->hello_ms + HELLO_MS) {
+        r->hello.n = 0;
+        e = add_hello(r, &r->config, &r->hello);
+        r->hello_ms = e == 0 ? now : 0;
+    }
+    return e != 0 ? e : sotto_buf_add(out, r->hello.p, r->hello.n);
 }
 
 static enum sotto_err guards_init(struct sotto_relay *r)
@@ -147,6 +166,7 @@ void sotto_relay_free(struct sotto_relay *r)
     sotto_guard_free(&r->sign_up_guard);
     sotto_guard_free(&r->bundle_guard);
     sotto_guard_free(&r->line_guard);
+    sotto_buf_free(&r->hello);
     sotto_rs_identity_wipe(&r->self);
     sotto_wipe(r, sizeof *r);
     free(r);
@@ -190,7 +210,7 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
     sotto_bucket_init(&c->bucket, r->config.requests_per_second, mono);
     sotto_bucket_init(&c->bytes, r->config.bytes_per_second, mono);
     sotto_source_of(peer->address, &c->source);
-    if ((e = add_hello(r, &r->config, &c->out)) != 0) {
+    if ((e = say_hello(r, &c->out)) != 0) {
         sotto_buf_free(&c->out);
         free(c);
         return e;

@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +21,12 @@
 #include "base/log.h"
 #include "net/conn.h"
 #include "relay/source.h"
+#include "run/gate.h"
 #include "run/notify.h"
 #include "run/operator.h"
 #include "run/relay_metrics.h"
 #include "run/relay_open.h"
+#include "run/worker.h"
 #include "wire/invite.h"
 
 #define WHY          1024
@@ -40,7 +43,10 @@ struct server;
 struct link {
     struct server *s;
     struct link *next, *prev;
-    struct sotto_conn *net;
+    struct sotto_conn *net;      /* in this thread; NULL: */
+    struct sotto_remote *remote; /* in a worker's */
+    uint64_t written, left;      /* of a remote: bytes of all time */
+    bool reading;
     struct sotto_relay_conn *core; /* NULL until TLS is up */
     struct sotto_source from;
 };
@@ -62,9 +68,9 @@ struct server {
     struct sotto_idle *idle;
     struct sotto_signal *term, *intr, *hup;
     struct sotto_operator *operator;
-    struct sotto_sources *sources;
+    struct sotto_workers *workers; /* NULL: this thread does it all */
     struct link *links;
-    size_t link_count, link_max;
+    struct sotto_gate *gate;
     bool stopping;
 };
 
@@ -80,34 +86,28 @@ static void link_free(struct link *l)
         s->links = l->next;
     if (l->next != NULL)
         l->next->prev = l->prev;
-    sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, --s->link_count);
+    if (l->remote == NULL)
+        sotto_gate_leave(s->gate, &l->from);
     if (l->core != NULL)
         sotto_relay_closed(l->core);
-    sotto_sources_leave(s->sources, &l->from);
     free(l);
 }
 
-/* Nothing can be said before TLS is up, and a handshake is what costs: the connection is closed. */
-static bool admitted(struct server *s, const struct sotto_source *from, const char *address)
+static struct link *link_new(struct server *s, struct sotto_conn *net, struct sotto_remote *remote)
 {
-    struct sotto_source_limits most = {
-        .connections = s->o->connections_per_address,
-        .handshakes_per_minute = s->o->handshakes_per_minute,
-    };
-    uint64_t mono = sotto_mono_ms(sotto_env_system());
-    enum sotto_err e = sotto_sources_enter(s->sources, from, &most, mono);
+    struct link *l = calloc(1, sizeof *l);
 
-    if (e == SOTTO_ERR_FULL && sotto_sources_may_log(s->sources, from, "connections", mono))
-        sotto_log_event(SOTTO_LOG_PEER, "turned-away",
-                        "%s was turned away: %u connections of its are open "
-                        "(connections_per_address)",
-                        address, sotto_sources_connections(s->sources, from));
-    if (e == SOTTO_ERR_AGAIN && sotto_sources_may_log(s->sources, from, "handshakes", mono))
-        sotto_log_event(SOTTO_LOG_PEER, "turned-away",
-                        "%s was turned away: %u new connections in a minute "
-                        "(handshakes_per_minute)",
-                        address, most.handshakes_per_minute);
-    return e == 0;
+    if (l == NULL)
+        return NULL;
+    l->s = s;
+    l->net = net;
+    l->remote = remote;
+    l->reading = true;
+    l->next = s->links;
+    if (l->next != NULL)
+        l->next->prev = l;
+    s->links = l;
+    return l;
 }
 
 static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
@@ -116,31 +116,51 @@ static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
     struct sotto_source from;
     struct link *l;
 
-    sotto_source_of(address, &from);
-    if (s->link_count >= s->link_max) {
-        if (sotto_sources_may_log(s->sources, &from, "all", sotto_mono_ms(sotto_env_system())))
-            sotto_log_event(SOTTO_LOG_PEER, "turned-away",
-                            "%s was turned away: %zu connections are open (max_connections)",
-                            address, s->link_count);
-        sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY, 1);
+    if (!sotto_gate_enter(s->gate, address, &from))
         return NULL;
-    }
-    if (!admitted(s, &from, address))
-        return NULL;
-    if ((l = calloc(1, sizeof *l)) == NULL) {
-        sotto_sources_leave(s->sources, &from);
-        return NULL;
-    }
-    l->s = s;
-    l->from = from;
-    l->net = c;
-    l->next = s->links;
-    if (l->next != NULL)
-        l->next->prev = l;
-    s->links = l;
-    sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, ++s->link_count);
+    if ((l = link_new(s, c, NULL)) == NULL)
+        sotto_gate_leave(s->gate, &from);
+    else
+        l->from = from;
     return l;
 }
+
+/* --- what becomes of a connection, wherever it is --- */
+
+static size_t link_pending(const struct link *l)
+{
+    return l->net != NULL ? sotto_conn_pending(l->net) : (size_t)(l->written - l->left);
+}
+
+static void link_read(struct link *l, bool on)
+{
+    if (l->reading == on)
+        return;
+    l->reading = on;
+    if (l->net != NULL)
+        sotto_conn_read(l->net, on);
+    else
+        sotto_remote_read(l->remote, on);
+}
+
+static enum sotto_err link_write(struct link *l, const struct sotto_buf *b)
+{
+    l->written += b->n;
+    return l->net != NULL ? sotto_conn_write(l->net, b->p, b->n)
+                          : sotto_remote_write(l->remote, b->p, b->n);
+}
+
+/* What was written still leaves. */
+static void link_finish(struct link *l)
+{
+    if (l->net != NULL)
+        sotto_conn_finish(l->net);
+    else
+        sotto_remote_finish(l->remote);
+    link_free(l);
+}
+
+/* --- in this thread --- */
 
 static void up(void *ctx, struct sotto_conn *c, const struct sotto_tls_info *info)
 {
@@ -167,8 +187,7 @@ static void frame(void *ctx, struct sotto_conn *c, const uint8_t *body, size_t l
 
     sotto_relay_frame(l->core, body, len);
     sotto_relay_sent(l->core, sotto_conn_pending(c));
-    if (!sotto_relay_wants_input(l->core))
-        sotto_conn_read(c, false);
+    link_read(l, sotto_relay_wants_input(l->core));
 }
 
 static void writable(void *ctx, struct sotto_conn *c)
@@ -193,6 +212,45 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
     sotto_conn_free(c);
 }
 
+/* --- in a worker's --- */
+
+static void *remote_up(void *ctx, struct sotto_remote *remote, const struct sotto_relay_peer *peer)
+{
+    struct server *s = ctx;
+    struct link *l = link_new(s, NULL, remote);
+
+    if (l == NULL || sotto_relay_open(s->relay, peer, l, &l->core) != 0) {
+        sotto_log_local("a connection was refused: out of memory");
+        if (l != NULL) {
+            l->core = NULL;
+            link_free(l);
+        }
+        return NULL;
+    }
+    return l;
+}
+
+static void remote_frame(void *link, const uint8_t *body, size_t len)
+{
+    struct link *l = link;
+
+    sotto_relay_frame(l->core, body, len);
+    link_read(l, sotto_relay_wants_input(l->core));
+}
+
+static void remote_sent(void *link, uint64_t bytes)
+{
+    struct link *l = link;
+
+    l->left = bytes;
+    sotto_relay_sent(l->core, link_pending(l));
+}
+
+static void remote_closed(void *link)
+{
+    link_free(link);
+}
+
 /* --- the turn --- */
 
 static void flush(struct link *l)
@@ -200,10 +258,9 @@ static void flush(struct link *l)
     struct sotto_buf *out = sotto_relay_output(l->core);
     bool ending = sotto_relay_ending(l->core);
 
-    if (out->n > 0 && sotto_conn_write(l->net, out->p, out->n) != 0) {
+    if (out->n > 0 && link_write(l, out) != 0) {
         sotto_log_local("a connection was ended: its output could not be queued");
-        sotto_conn_free(l->net);
-        link_free(l);
+        link_finish(l);
         return;
     }
     if (out->room > 64 * 1024)
@@ -211,12 +268,11 @@ static void flush(struct link *l)
     else
         out->n = 0;
     if (ending) {
-        sotto_conn_finish(l->net);
-        link_free(l);
+        link_finish(l);
         return;
     }
-    sotto_relay_sent(l->core, sotto_conn_pending(l->net));
-    sotto_conn_read(l->net, sotto_relay_wants_input(l->core));
+    sotto_relay_sent(l->core, link_pending(l));
+    link_read(l, sotto_relay_wants_input(l->core));
 }
 
 /* The store is in a state that nobody knows, so nothing more may be promised. What was acknowledged
@@ -254,11 +310,15 @@ static void turn(void *ctx)
     struct sotto_relay_conn *c;
     uint64_t began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
 
+    sotto_workers_take(s->workers);
     do {
         commit(s);
         while ((c = sotto_relay_next(s->relay)) != NULL)
             flush(sotto_relay_ctx(c));
     } while (sotto_relay_deadline(s->relay) == 0);
+    sotto_workers_give(s->workers);
+    sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, sotto_gate_open(s->gate));
+    sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY, sotto_gate_turned_away(s->gate));
     if (began != 0)
         sotto_observe(&s->metrics.counters.turn, sotto_relay_clock_us() - began);
     if (!s->stopping)
@@ -296,6 +356,7 @@ static enum sotto_err cert_use(struct server *s, char *why, size_t room)
     s->tls = tls;
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_set_tls(s->listeners[i], tls);
+    sotto_workers_set_tls(s->workers, tls);
     return SOTTO_OK;
 }
 
@@ -323,23 +384,28 @@ static void cert_reload(struct server *s)
 /* As many connections as were asked for, as far as the system lets one process have them. */
 static void set_limits(struct server *s)
 {
+    struct sotto_gate_limits l = {
+        .open = s->o->max_connections,
+        .source = {.connections = s->o->connections_per_address,
+                   .handshakes_per_minute = s->o->handshakes_per_minute},
+    };
     struct rlimit r;
     size_t most;
 
-    s->link_max = s->o->max_connections;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-        return;
-    if (r.rlim_cur != r.rlim_max) {
-        r.rlim_cur = r.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &r);
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+        if (r.rlim_cur != r.rlim_max) {
+            r.rlim_cur = r.rlim_max;
+            (void)setrlimit(RLIMIT_NOFILE, &r);
+        }
+        most = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : SPARE_FILES;
+        if (r.rlim_cur != RLIM_INFINITY && l.open > most) {
+            sotto_log_local("max_connections is %zu and not %u: a process may open %llu files here "
+                            "(ulimit -n, LimitNOFILE=)",
+                            most, s->o->max_connections, (unsigned long long)r.rlim_cur);
+            l.open = most;
+        }
     }
-    most = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : SPARE_FILES;
-    if (r.rlim_cur != RLIM_INFINITY && s->link_max > most) {
-        sotto_log_local("max_connections is %zu and not %u: a process may open %llu files here "
-                        "(ulimit -n, LimitNOFILE=)",
-                        most, s->o->max_connections, (unsigned long long)r.rlim_cur);
-        s->link_max = most;
-    }
+    sotto_gate_limit(s->gate, &l);
 }
 
 /* All of the new settings, or none of them. */
@@ -426,10 +492,12 @@ static void on_stop(void *ctx)
         return;
     s->stopping = true;
     sotto_notify_stopping(s->notify);
-    sotto_log_event(SOTTO_LOG_INFO, "stop", "stopping: telling %zu connections", s->link_count);
+    sotto_log_event(SOTTO_LOG_INFO, "stop", "stopping: telling %zu connections",
+                    sotto_gate_open(s->gate));
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_free(s->listeners[i]);
     s->listener_count = 0;
+    sotto_workers_deaf(s->workers);
     turn(s);
     sotto_relay_shutdown(s->relay);
     turn(s);
@@ -437,6 +505,7 @@ static void on_stop(void *ctx)
         sotto_conn_free(s->links->net);
         link_free(s->links);
     }
+    sotto_workers_quit(s->workers);
     sotto_loop_stop(s->loop);
 }
 
@@ -546,6 +615,15 @@ static enum sotto_err listen_everywhere(struct server *s, char *why, size_t room
     return e == SOTTO_ERR_UNREACHABLE || e == SOTTO_ERR_IO ? SOTTO_OK : e;
 }
 
+/* One for each processor that this process may use; more than eight would wait for the core. */
+static size_t threads_wanted(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    return n > 8 ? 8 : (size_t)n;
+}
+
 static enum sotto_err listen_all(struct server *s, char *why, size_t room)
 {
     enum sotto_err e = SOTTO_OK;
@@ -560,6 +638,24 @@ static enum sotto_err listen_all(struct server *s, char *why, size_t room)
         e = listen_on(s, &s->o->listen[i], why, room);
     if (e == 0 && (e = sotto_relay_folder_drop(&s->parts.folder)) != 0)
         snprintf(why, room, "the rights of root could not be given up");
+    return e;
+}
+
+/* This thread is one of them. */
+static enum sotto_err start_workers(struct server *s, char *why, size_t room)
+{
+    static const struct sotto_worker_ops ops = {remote_up, remote_frame, remote_sent,
+                                                remote_closed};
+    size_t count = s->o->threads > 0 ? s->o->threads : threads_wanted();
+    enum sotto_err e;
+
+    if (count < 2)
+        return SOTTO_OK;
+
+    e = sotto_workers_start(count - 1, s->loop, s->listeners, s->listener_count, s->gate, &limits,
+                            &ops, s, &s->workers);
+    if (e != 0)
+        snprintf(why, room, "%zu threads do not start: %s", count, sotto_err_text(e));
     return e;
 }
 
@@ -580,11 +676,11 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
 
     if (e != 0 || (e = cert_use(s, why, room)) != 0)
         return e;
-    set_limits(s);
-    if ((e = sotto_sources_new(sotto_env_system(), &s->sources)) != 0) {
+    if ((e = sotto_gate_new(sotto_env_system(), &s->gate)) != 0) {
         snprintf(why, room, "%s", sotto_err_text(e));
         return e;
     }
+    set_limits(s);
     if ((s->loop = sotto_loop_new()) == NULL || !make_watchers(s)) {
         snprintf(why, room, "the event loop does not start: out of memory or file descriptors");
         return SOTTO_ERR_NOMEM;
@@ -607,14 +703,19 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
                  sotto_err_text(e));
         return e;
     }
-    if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay,
-                                      &s->link_max, why, room)) != 0)
+    if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay, s->gate, why,
+                                      room)) != 0)
         return e;
-    return sotto_relay_confine(&s->parts, s->o, why, room);
+    if ((e = sotto_relay_confine(&s->parts, s->o, why, room)) != 0)
+        return e;
+    return start_workers(s, why, room); /* threads inherit the sandbox */
 }
 
 static void stop(struct server *s)
 {
+    sotto_workers_quit(s->workers);
+    sotto_loop_settle(s->loop); /* our own goodbyes, while theirs leave: two seconds at most */
+    sotto_workers_stop(s->workers);
     sotto_operator_free(s->operator); /* while the folder is still ours */
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_free(s->listeners[i]);
@@ -624,7 +725,7 @@ static void stop(struct server *s)
     }
     sotto_relay_metrics_close(&s->metrics);
     sotto_relay_free(s->relay);
-    sotto_sources_free(s->sources);
+    sotto_gate_free(s->gate);
     sotto_relay_parts_close(&s->parts);
     sotto_timer_free(s->timer);
     sotto_timer_free(s->cert_timer);
@@ -635,7 +736,7 @@ static void stop(struct server *s)
     sotto_signal_free(s->hup);
     sotto_tls_free(s->tls);
     sotto_notify_free(s->notify);
-    sotto_loop_free(s->loop); /* goodbyes that are still on their way: two seconds at most */
+    sotto_loop_free(s->loop);
 }
 
 /* First thing on stdout, for whoever started us. */

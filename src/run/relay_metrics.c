@@ -36,7 +36,7 @@ static int metrics(const struct sotto_relay_metrics *m, struct sotto_buf *body)
     const struct sotto_env *env = sotto_env_system();
     struct sotto_metrics_now now = {
         .uptime_ms = sotto_mono_ms(env) - m->started_ms,
-        .connections_max = *m->connections_max,
+        .connections_max = sotto_gate_most(m->gate),
     };
     int64_t from, until;
 
@@ -60,8 +60,8 @@ static int answer(void *ctx, const char *path, struct sotto_buf *ret_body)
 enum sotto_err sotto_relay_metrics_open(struct sotto_relay_metrics *m, struct sotto_loop *loop,
                                         const struct sotto_relay_options *o,
                                         const struct sotto_relay_parts *parts,
-                                        const struct sotto_relay *relay,
-                                        const size_t *connections_max, char *why, size_t room)
+                                        const struct sotto_relay *relay, struct sotto_gate *gate,
+                                        char *why, size_t room)
 {
     struct sotto_relay_address bound = o->metrics;
     char text[SOTTO_RELAY_ADDRESS_TEXT];
@@ -69,7 +69,7 @@ enum sotto_err sotto_relay_metrics_open(struct sotto_relay_metrics *m, struct so
 
     m->relay = relay;
     m->parts = parts;
-    m->connections_max = connections_max;
+    m->gate = gate;
     m->started_ms = sotto_mono_ms(sotto_env_system());
     if (bound.host[0] == '\0')
         return SOTTO_OK;

@@ -3,6 +3,7 @@
 #define SOTTO_RUN_RELAY_METRICS_H
 
 #include "relay/counters.h"
+#include "run/gate.h"
 #include "run/relay_open.h"
 
 struct sotto_loop;
@@ -13,7 +14,7 @@ struct sotto_relay_metrics {
     struct sotto_counters counters; /* of connections, commits, turns; the core has its own */
     const struct sotto_relay *relay;
     const struct sotto_relay_parts *parts;
-    const size_t *connections_max;
+    struct sotto_gate *gate;
     uint64_t started_ms;
     struct sotto_metrics *page;
     struct sotto_http *http; /* NULL: nobody may look */
@@ -24,8 +25,8 @@ struct sotto_relay_metrics {
 enum sotto_err sotto_relay_metrics_open(struct sotto_relay_metrics *m, struct sotto_loop *loop,
                                         const struct sotto_relay_options *o,
                                         const struct sotto_relay_parts *parts,
-                                        const struct sotto_relay *relay,
-                                        const size_t *connections_max, char *why, size_t room);
+                                        const struct sotto_relay *relay, struct sotto_gate *gate,
+                                        char *why, size_t room);
 void sotto_relay_metrics_close(struct sotto_relay_metrics *m);
 
 /* A monotonic clock that is fine enough for durations. */

@@ -24,6 +24,7 @@ struct sotto_relay_options {
     uint32_t max_connections;
     /* 0: no limit */
     uint32_t connections_per_address, handshakes_per_minute;
+    uint32_t threads;                /* 0: one for each processor, eight at most */
     struct sotto_relay_config relay; /* without the pins */
     bool sandbox;
     bool log_json;
