@@ -15,7 +15,7 @@
 #include "base/mutant.h"
 #include "relay/core.h"
 
-/* Each connection gets its own, as it tells the time. */
+/* It tells the time. */
 static enum sotto_err add_hello(const struct sotto_relay *r,
                                 const struct sotto_relay_config *config, struct sotto_buf *out)
 {
