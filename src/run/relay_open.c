@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "run/sandbox.h"
 
 enum sotto_err sotto_relay_cert_load(const struct sotto_relay_folder *f,
@@ -98,6 +99,8 @@ enum sotto_err sotto_relay_confine(const struct sotto_relay_parts *p,
     struct sotto_sandbox active;
     enum sotto_err e;
 
+    /* Becoming another user made the kernel forget it (fs.suid_dumpable). */
+    sotto_secret_harden_process();
     if (geteuid() == 0)
         sotto_log_event(SOTTO_LOG_LOCAL, "root",
                         "this relay runs as root: who takes it over has the machine; let it be "
