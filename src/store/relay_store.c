@@ -414,8 +414,8 @@ enum sotto_err sotto_rs_account_delete(struct sotto_relay_store *s, int64_t acco
         "DELETE FROM token WHERE account = ?",
         "DELETE FROM list WHERE account = ?",
         "DELETE FROM invite WHERE name = (SELECT name FROM account WHERE id = ?)",
-        "UPDATE account SET gone = 1, key = NULL, opaque = NULL, version = 0, disabled = 0"
-        " WHERE id = ?",
+        "UPDATE account SET gone = 1, disabled = 0 WHERE id = ?",
+        "UPDATE account SET key = NULL, opaque = NULL, version = 0 WHERE id = ?",
     };
     enum sotto_err e = SOTTO_OK;
 
