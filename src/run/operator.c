@@ -452,8 +452,12 @@ enum sotto_err sotto_operator_call(const char *dir, const char *request,
         return SOTTO_ERR_NOT_FOUND;
     e = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? read_all(fd, &in) : SOTTO_ERR_CLOSED;
     close(fd);
+    if (in.n == 0 && e != SOTTO_ERR_TIMEOUT)
+        e = SOTTO_ERR_AGAIN;
     snprintf(text, room, "%s",
              e == SOTTO_ERR_TIMEOUT ? "the relay does not answer; look at its log"
-                                    : "the relay ended in the middle of its answer");
+             : e == SOTTO_ERR_AGAIN
+                 ? "the relay is busy with other commands, or just ended; try again"
+                 : "the relay ended in the middle of its answer");
     return e != 0 ? e : take_apart(&in, ret_lines, text, room);
 }

@@ -4,6 +4,7 @@
 # sanitizers: yes
 import json
 import os
+import pwd
 import shutil
 import socket
 import stat
@@ -408,6 +409,7 @@ def check_hostile_callers(lab):
         s = socket.socket(socket.AF_UNIX)
         s.connect(path)
         idle.append(s)
+    assert "busy with other commands" in op.fails("disable", "alice")
     alice.send("bob", "goes on")
     assert [m["text"] for m in bob.receive(1)] == ["goes on"]
     for s in idle:
@@ -596,6 +598,37 @@ def check_backup_of_a_killed_relay(lab):
     op.ok("restore", lab.path("copy"))
     relay.start()
     assert [m["text"] for m in bob.receive(1)] == ["committed"]
+
+
+def check_as_another_user(lab):
+    """Root at the relay of another user: the log names root, the files stay the user's"""
+    if os.geteuid() != 0:
+        raise sottolab.Skip("only root can be somebody else")
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise sottolab.Skip("there is no user nobody") from None
+    os.chmod(lab.dir, 0o755)
+    relay = lab.relay("--user", "nobody")
+    op = operator(relay)
+    lab.people(relay, "alice")
+    op.ok("disable", "alice")  # over the socket
+    relay.stop()
+    op.ok("enable", "alice")
+    assert {line["uid"] for line in op.audit()} == {0}, op.audit()
+    os.mkdir(lab.path("roots"), 0o700)
+    copy = os.path.join(lab.path("roots"), "copy")
+    op.ok("backup", copy)
+    assert os.stat(os.path.join(copy, "relay.db")).st_uid == 0
+    said = lab.run([SOTTOD, "restore", copy, "--data", relay.data])
+    assert said.code == 0, said
+    for where, folders, names in os.walk(relay.data):
+        for name in folders + names:
+            assert os.stat(os.path.join(where, name)).st_uid == nobody.pw_uid, (where, name)
+    relay.start()
+    assert op.account("alice")["state"] == "active"
+    as_nobody = lab.run([SOTTOD, "sessions", "--data", relay.data])
+    assert as_nobody.code == 0, as_nobody
 
 
 # ---- mistakes ----------------------------------------------------------------------------------
