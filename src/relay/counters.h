@@ -18,7 +18,7 @@
 #define SOTTO_COUNTER_LIST(X)                                                                      \
     X(CONNECTIONS, "connections", "", "gauge", "Connections that are open")                        \
     X(ACCEPTED, "connections_total", "", "counter", "Connections whose TLS came up")               \
-    X(TURNED_AWAY, "turned_away_total", "reason=\"max_connections\"", "counter",                   \
+    X(TURNED_AWAY, "turned_away_total", "reason=\"limit\"", "counter",                             \
       "Connections that ended before anything was asked for, by reason")                           \
     X(TURNED_AWAY_HANDSHAKE, "turned_away_total", "reason=\"handshake\"", "", "")                  \
     X(TURNED_AWAY_MEMORY, "turned_away_total", "reason=\"memory\"", "", "")                        \
@@ -37,7 +37,7 @@
     X(BYTES_OUT, "message_bytes_total", "direction=\"out\"", "", "")                               \
     X(WAITING, "messages_waiting", "", "gauge", "Envelopes on disk for devices to fetch")          \
     X(WAITING_BYTES, "messages_waiting_bytes", "", "gauge", "Their bytes")                         \
-    X(COMMITS, "commits_total", "", "counter", "Transactions that were committed")               \
+    X(COMMITS, "commits_total", "", "counter", "Transactions that were committed")                 \
     X(UNDONE, "commits_failed_total", "", "counter",                                               \
       "Transactions that did not, so that everybody in them was refused")                          \
     X(FAILING, "storing_fails", "", "gauge", "1 while nothing can be stored")

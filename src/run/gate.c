@@ -12,7 +12,7 @@ struct sotto_gate {
     struct sotto_sources *sources;
     struct sotto_gate_limits limits;
     size_t open;
-    uint64_t turned_away;
+    uint64_t turned_away, failed;
 };
 
 enum sotto_err sotto_gate_new(const struct sotto_env *env, struct sotto_gate **ret)
@@ -126,6 +126,24 @@ uint64_t sotto_gate_turned_away(struct sotto_gate *g)
     pthread_mutex_lock(&g->lock);
     n = g->turned_away;
     g->turned_away = 0;
+    pthread_mutex_unlock(&g->lock);
+    return n;
+}
+
+void sotto_gate_failed(struct sotto_gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->failed++;
+    pthread_mutex_unlock(&g->lock);
+}
+
+uint64_t sotto_gate_failures(struct sotto_gate *g)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&g->lock);
+    n = g->failed;
+    g->failed = 0;
     pthread_mutex_unlock(&g->lock);
     return n;
 }

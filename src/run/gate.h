@@ -29,5 +29,8 @@ void sotto_gate_leave(struct sotto_gate *g, const struct sotto_source *from);
 size_t sotto_gate_open(struct sotto_gate *g);          /* connections now */
 size_t sotto_gate_most(struct sotto_gate *g);          /* as limited */
 uint64_t sotto_gate_turned_away(struct sotto_gate *g); /* since the last call */
+/* One whose handshake came to nothing; and how many those were since the last call. */
+void sotto_gate_failed(struct sotto_gate *g);
+uint64_t sotto_gate_failures(struct sotto_gate *g);
 
 #endif

@@ -204,7 +204,7 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
 
     if (l->core == NULL) {
         sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
-        sotto_count(&l->s->metrics.counters, SOTTO_COUNT_TURNED_AWAY_HANDSHAKE, 1);
+        sotto_gate_failed(l->s->gate);
     } else {
         sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
     }
@@ -219,8 +219,10 @@ static void *remote_up(void *ctx, struct sotto_remote *remote, const struct sott
     struct server *s = ctx;
     struct link *l = link_new(s, NULL, remote);
 
+    sotto_count(&s->metrics.counters, SOTTO_COUNT_ACCEPTED, 1);
     if (l == NULL || sotto_relay_open(s->relay, peer, l, &l->core) != 0) {
         sotto_log_local("a connection was refused: out of memory");
+        sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY_MEMORY, 1);
         if (l != NULL) {
             l->core = NULL;
             link_free(l);
@@ -317,8 +319,6 @@ static void turn(void *ctx)
             flush(sotto_relay_ctx(c));
     } while (sotto_relay_deadline(s->relay) == 0);
     sotto_workers_give(s->workers);
-    sotto_gauge(&s->metrics.counters, SOTTO_COUNT_CONNECTIONS, sotto_gate_open(s->gate));
-    sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY, sotto_gate_turned_away(s->gate));
     if (began != 0)
         sotto_observe(&s->metrics.counters.turn, sotto_relay_clock_us() - began);
     if (!s->stopping)

@@ -30,7 +30,15 @@ static int health(const struct sotto_relay_metrics *m, struct sotto_buf *body)
     return add_text(body, 200, "ok\n");
 }
 
-static int metrics(const struct sotto_relay_metrics *m, struct sotto_buf *body)
+/* What the gate has counted, also for the workers, since somebody last looked. */
+static void ask_gate(struct sotto_relay_metrics *m)
+{
+    sotto_gauge(&m->counters, SOTTO_COUNT_CONNECTIONS, sotto_gate_open(m->gate));
+    sotto_count(&m->counters, SOTTO_COUNT_TURNED_AWAY, sotto_gate_turned_away(m->gate));
+    sotto_count(&m->counters, SOTTO_COUNT_TURNED_AWAY_HANDSHAKE, sotto_gate_failures(m->gate));
+}
+
+static int metrics(struct sotto_relay_metrics *m, struct sotto_buf *body)
 {
     const struct sotto_counters *both[] = {&m->counters, sotto_relay_counters(m->relay)};
     const struct sotto_env *env = sotto_env_system();
@@ -40,6 +48,7 @@ static int metrics(const struct sotto_relay_metrics *m, struct sotto_buf *body)
     };
     int64_t from, until;
 
+    ask_gate(m);
     if (sotto_cert_dates(m->parts->cert, &from, &until) == 0)
         now.certificate_s = until - (int64_t)(sotto_now_ms(env) / 1000);
     if (sotto_metrics_print(m->page, both, 2, &now, body) == 0)

@@ -297,10 +297,12 @@ static void on_down(void *ctx, struct sotto_conn *c, enum sotto_err why, const c
 {
     struct sotto_remote *r = ctx;
 
-    if (!r->up)
-        sotto_log_peer("%s", detail);
-    else
-        sotto_log_debug("%s", detail);
+    if (r->up) {
+        sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
+    } else {
+        sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
+        sotto_gate_failed(r->w->all->gate);
+    }
     net_gone(r);
     sotto_conn_free(c);
     if (r->up)

@@ -59,9 +59,9 @@ def hup(relay, text):
 def check_sandbox(lab):
     """Every thread of a relay has its system calls filtered, and no way to new rights"""
     need_sandbox()
-    relay = lab.relay()
+    relay = lab.relay("--threads", "3")
     threads = status(relay.running.pid)
-    assert threads
+    assert len(threads) >= 3, threads
     for thread, fields in threads.items():
         assert fields["Seccomp"] == ["2"], (thread, fields["Seccomp"])
         assert fields["NoNewPrivs"] == ["1"], (thread, fields["NoNewPrivs"])
@@ -341,6 +341,12 @@ def check_metrics(lab):
     bob.receive()
     until("the mailbox to be empty", lambda: values(port), lambda v: v["sottod_messages_waiting"] == 0
           or v["sottod_messages_delivered_total"] > now["sottod_messages_delivered_total"])
+    until("nobody to be there", lambda: values(port)["sottod_connections"], lambda n: n == 0)
+    before = now['sottod_turned_away_total{reason="handshake"}']
+    with socket.create_connection(("127.0.0.1", relay.port)) as s:
+        s.sendall(b"no TLS at all\r\n\r\n")
+    until("a handshake that failed", lambda: values(port),
+          lambda v: v['sottod_turned_away_total{reason="handshake"}'] == before + 1)
     refused = 'sottod_refusals_total{reason="name taken"}'
     assert values(port)[refused] == 0
     lab.person("other").run("register", relay.invite(), "--name", "bob")
