@@ -316,8 +316,24 @@ void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, cons
     sotto_relay_ready(c);
 }
 
+void sotto_relay_conn_rest(struct sotto_relay_conn *c)
+{
+    if (c->touched || c->out.n > 0)
+        return;
+    sotto_buf_free(&c->out);
+    free(c->ids);
+    c->ids = NULL;
+    c->id_count = c->id_room = 0;
+    if (c->flight_count > 0)
+        return;
+    free(c->flights);
+    c->flights = NULL;
+    c->flight_room = c->flight_first = 0;
+}
+
 void sotto_relay_conn_free(struct sotto_relay_conn *c)
 {
+    sotto_relay_login_end(c);
     sotto_answers_forget(c);
     sotto_relay_assembly_free(c->assembly);
     free(c->lanes);

@@ -28,6 +28,7 @@
 #define LINKING_IDLE_MS    (LINK_MS + 60 * 1000)
 #define IDLE_MS            (10 * 60 * 1000ull)
 #define HELLO_MS           10000 /* how old the time in it may be */
+#define REST_MS            5000  /* of silence, until it is kept small */
 #define SWEEP_MS           5000
 #define SWEEP_BOXES        4096
 #define CLOCK_TRUST_MS     (60 * 60 * 1000ull)
@@ -101,8 +102,8 @@ struct sotto_relay_conn {
     struct conn_state s;
     uint64_t opened_mono, heard_mono;
 
-    struct sotto_opaque_login login;
-    unsigned tries; /* KE2 given without a right KE3 */
+    struct sotto_opaque_login *login; /* from a challenge to its answer */
+    unsigned tries;                   /* KE2 given without a right KE3 */
 
     struct sotto_buf out;
     size_t pending; /* in the owner's hands */
@@ -251,6 +252,8 @@ void sotto_relay_end(struct sotto_relay_conn *c, enum sotto_closing reason, cons
 void sotto_relay_conn_undo(struct sotto_relay_conn *c);
 /* The request gets its answer another way; if this turn is undone, it is not refused. */
 void sotto_relay_forget_id(struct sotto_relay_conn *c, uint32_t id);
+/* Gives back what a connection that does nothing does not need. */
+void sotto_relay_conn_rest(struct sotto_relay_conn *c);
 /* The turn is over for it. */
 void sotto_relay_conn_settle(struct sotto_relay_conn *c);
 void sotto_relay_conn_free(struct sotto_relay_conn *c);
@@ -263,6 +266,8 @@ typedef enum sotto_err request_fn(struct sotto_relay_conn *c, const struct sotto
 /* signin.c */
 request_fn sotto_relay_sign_in, sotto_relay_begin;
 /* login.c */
+/* Wipes what a challenge left. */
+void sotto_relay_login_end(struct sotto_relay_conn *c);
 /* A name's password attempt came to a good end. */
 void sotto_relay_attempt_forgiven(struct sotto_relay_conn *c, const char *name);
 request_fn sotto_relay_opaque_register, sotto_relay_opaque_login, sotto_relay_opaque_finish,

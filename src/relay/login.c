@@ -4,6 +4,7 @@
  * slowed down by name and by address, in the same way whether the account exists or not; devices
  * that sign in by their key never come here.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -76,10 +77,12 @@ static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_r
     };
     enum sotto_err e;
 
+    if (c->login == NULL && (c->login = calloc(1, sizeof *c->login)) == NULL)
+        return SOTTO_ERR_NOMEM;
     memcpy(context, CONTEXT, sizeof CONTEXT);
     memcpy(context + sizeof CONTEXT, c->peer.exporter, SOTTO_EXPORTER);
     e = sotto_opaque_login_answer(c->r->env, &c->r->self.opaque, &ids, &credential, record,
-                                  q->u.opaque_login.ke1, a.u.opaque_challenge.ke2, &c->login);
+                                  q->u.opaque_login.ke1, a.u.opaque_challenge.ke2, c->login);
     sotto_wipe(context, sizeof context);
     if (e == SOTTO_ERR_BAD_KEY || e == SOTTO_ERR_MALFORMED) {
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_REQUEST, "the OPAQUE request is not valid");
@@ -91,6 +94,14 @@ static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_r
     memcpy(c->s.name, name, sizeof c->s.name);
     sotto_relay_answer(c, &a);
     return SOTTO_OK;
+}
+
+void sotto_relay_login_end(struct sotto_relay_conn *c)
+{
+    if (c->login != NULL)
+        sotto_wipe(c->login, sizeof *c->login);
+    free(c->login);
+    c->login = NULL;
 }
 
 static void too_often(struct sotto_relay_conn *c)
@@ -154,9 +165,9 @@ enum sotto_err sotto_relay_opaque_finish(struct sotto_relay_conn *c, const struc
 {
     struct sotto_relay *r = c->r;
     struct sotto_rs_account account;
-    enum sotto_err e = sotto_opaque_login_check(&c->login, q->u.opaque_finish.ke3);
+    enum sotto_err e = sotto_opaque_login_check(c->login, q->u.opaque_finish.ke3);
 
-    sotto_wipe(&c->login, sizeof c->login);
+    sotto_relay_login_end(c);
     c->s.stage = STAGE_OPEN;
     if (e == 0 && (e = sotto_rs_account_find(r->store, c->s.name, &account)) != 0 &&
         e != SOTTO_ERR_NOT_FOUND)

@@ -627,6 +627,8 @@ void sotto_relay_tick(struct sotto_relay *r)
         for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next) {
             if (c->in_debt)
                 sotto_relay_conn_settle(c);
+            if (sweep && mono >= c->heard_mono + REST_MS)
+                sotto_relay_conn_rest(c);
             if (sweep && !c->s.ending)
                 end_idle(c, mono);
         }
