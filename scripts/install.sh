@@ -57,7 +57,7 @@ do_uninstall() {
         "$PREFIX"/*) rm -f "$DESTDIR$file" && echo "removed $DESTDIR$file" ;;
         esac
     done <"$DESTDIR$list"
-    for dir in include/sotto share/sotto; do
+    for dir in include/sotto share/sotto share/doc/sotto; do
         rmdir "$DESTDIR$PREFIX/$dir" 2>/dev/null || true
     done
     if [ -z "$DESTDIR" ] && [ "$(id -u)" -eq 0 ]; then

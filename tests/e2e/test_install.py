@@ -11,6 +11,8 @@ EXPECTED = {
     "bin/sotto", "bin/sottod", "include/sotto/sotto.h", "lib/libsotto.a", "lib/libsotto.so",
     "lib/libsotto.so.0", "lib/pkgconfig/sotto.pc", "share/man/man1/sotto.1", "share/man/man8/sottod.8",
     "share/bash-completion/completions/sotto", "share/sotto/installed-files",
+    "share/doc/sotto/sottod.conf.example", "lib/systemd/system/sottod.service",
+    "lib/sysusers.d/sottod.conf",
 }
 PROGRAM = """
 #include <sotto/sotto.h>

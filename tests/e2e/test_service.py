@@ -293,6 +293,17 @@ def check_reload_max_connections(lab):
         lab.person("alice").register(relay)
 
 
+def check_example(lab):
+    """Every line of the example of a config file is understood"""
+    with open(os.path.join(SOURCE, "docs/sottod.conf.example")) as f:
+        lines = [re.sub(r"^#(\w+ = )", r"\1", line) for line in f]
+    assert sum(not line.startswith(("#", "\n")) for line in lines) > 15, lines
+    write(lab.path("conf"), "".join(lines) + "the_last_line = 1\n")
+    result = lab.run([SOTTOD, "--config", lab.path("conf")])
+    assert result.code == 1, result
+    assert f"{lab.path('conf')}:{len(lines) + 1}: there is no setting" in result.err, result
+
+
 # ---- metrics -------------------------------------------------------------------------------
 
 

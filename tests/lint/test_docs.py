@@ -291,13 +291,14 @@ def check_json_fields():
 
 
 def check_environment():
-    """sotto(1) names each variable that the program asks for"""
+    """sotto(1) and sottod(8) name each variable that their program asks for"""
     page = man_section(tap.read("docs/man/sotto.1"), "ENVIRONMENT")
     for path in tap.files(".c", under=("apps/sotto", "src")):
-        if path.startswith("src/run/relay"):
-            continue
         for name in re.findall(r'getenv\("([A-Z_]+)"\)', tap.read(path)):
-            if not re.search(rf"^\.It Ev .*\b{name}\b", page, re.MULTILINE):
+            if path.startswith(("src/run/relay", "src/run/notify")):
+                if name not in relay_manual():
+                    yield f"{path}: {name} is not in sottod(8)"
+            elif not re.search(rf"^\.It Ev .*\b{name}\b", page, re.MULTILINE):
                 yield f"{path}: {name}"
 
 
@@ -334,7 +335,7 @@ def check_relay_settings():
     if wrong := manual_options("COMMANDS") ^ (own | {"--public"}):
         yield f"COMMANDS of sottod(8): {sorted(wrong)}"
     helped = options_in(program("sottod", "help"))
-    wanted = source | own | {"--config", "--version"}
+    wanted = source | own | {"--config", "--version", "--no-sandbox"}
     if helped != wanted:
         yield f"sottod help: {sorted(helped ^ wanted)}"
 
@@ -369,6 +370,45 @@ def check_relay_defaults():
                           re.MULTILINE | re.DOTALL)[1]
         if not re.search(rf"\b{number} by default", entry):
             yield f"{flag}: the source says {number}"
+
+
+def example():
+    """[(name, value)] of docs/sottod.conf.example."""
+    return re.findall(r"^#(\w+) = (.*)$", tap.read("docs/sottod.conf.example"), re.MULTILINE)
+
+
+def check_config_example():
+    """The example of a config file has every setting, with the default of the source"""
+    named = {"--" + name.replace("_", "-") for name, _ in example()}
+    if wrong := named ^ settings():
+        yield f"docs/sottod.conf.example: {sorted(wrong)}"
+    header = tap.read("src/relay/relay.h") + tap.read("src/run/relay_options.h")
+    for name, value in example():
+        found = re.search(rf"define SOTTO_RELAY_{name.upper()} +(.*)", header)
+        if not found:
+            continue
+        number = eval(re.sub(r"(?<=\d)[ul]+", "", found[1].split("/*")[0].strip()), {})
+        if str(number) != value:
+            yield f"{name}: the source says {number}, the example {value}"
+
+
+def check_restart_only():
+    """The example and sottod(8) agree with the source on what needs a restart"""
+    table = re.search(r"settings\[\] = \{(.*?)^\};", tap.read("src/run/relay_options.c"),
+                      re.MULTILINE | re.DOTALL)[1]
+    entries = re.findall(r'\.name = "(\w+)"(.*?)(?=\.name = |\Z)', table, re.DOTALL)
+    source = {name for name, rest in entries if ".live = true" not in rest}
+    text = tap.read("docs/sottod.conf.example")
+    said = set()
+    for block in re.split(r"\n\n", text):
+        if "(restart)" in block and "\n#" in block:
+            said |= set(re.findall(r"^#(\w+) = ", block, re.MULTILINE))
+    if wrong := source ^ said:
+        yield f"docs/sottod.conf.example: {sorted(wrong)}"
+    hup = re.search(r"^\.B SIGHUP\n(.*?)(?=^\.SH|^\.TP)", relay_manual(), re.MULTILINE | re.DOTALL)[1]
+    line = re.search(r"except for\n(.*)", hup)[1]
+    if wrong := source ^ (set(re.findall(r"\w+", line)) - {"BR", "and"}):
+        yield f"sottod(8), SIGHUP: {sorted(wrong)}"
 
 
 def check_settings_in_documents():
