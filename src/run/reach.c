@@ -228,10 +228,11 @@ static enum sotto_err count_place(void *ctx, int64_t row, const struct sotto_rs_
 
 static void count_lines(struct counting *n, const struct sotto_buf *lines)
 {
-    const char *p = (const char *)lines->p, *end = p + lines->n;
+    const char *p = (const char *)lines->p;
+    size_t left = lines->n;
 
-    while (p < end) {
-        const char *stop = memchr(p, '\n', (size_t)(end - p));
+    while (left > 0) {
+        const char *stop = memchr(p, '\n', left);
         unsigned long long count, bytes;
         struct box_owner *owner;
         long long box;
@@ -241,6 +242,7 @@ static void count_lines(struct counting *n, const struct sotto_buf *lines)
         if (sscanf(p, "%lld %llu %llu", &box, &count, &bytes) == 3 &&
             (owner = owner_of(n, box)) != NULL)
             count_in(n, owner, count, bytes);
+        left -= (size_t)(stop + 1 - p);
         p = stop + 1;
     }
 }
