@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/mutant.h"
 #include "relay/core.h"
 
 #define ENTRIES_KEPT 64 /* room that an empty box keeps */
@@ -330,7 +329,7 @@ enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
         return SOTTO_ERR_NOMEM;
     sotto_envelope_id(parcel->envelope.p, parcel->envelope.n, id);
     /* What was live before it goes to the disk before it, or a crash would turn the order round. */
-    if (!SOTTO_PLANTED(MUTANT_SPILL_LATE) && (e = sotto_live_spill(r, b)) != 0)
+    if ((e = sotto_live_spill(r, b)) != 0)
         return e;
     /* Sent again because the answer was lost: it is there, whatever room is left. */
     if (!sotto_idset_has(&r->mail.ids, sotto_idset_key(box, sotto_get_u64(id))) &&

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/mutant.h"
 #include "relay/core.h"
 
 /* --- lanes: after a refusal nothing of the same lane may overtake --- */
@@ -30,8 +29,7 @@ static bool lane_open(struct sotto_relay_conn *c, int64_t account, uint64_t devi
 {
     const struct lane *l = lane_find(c, account, device);
 
-    return SOTTO_PLANTED(MUTANT_LANES_OPEN) ||
-           (lane > c->lane_floor && (l == NULL || lane > l->closed));
+    return lane > c->lane_floor && (l == NULL || lane > l->closed);
 }
 
 static void lane_close(struct sotto_relay_conn *c, int64_t account, uint64_t device, uint32_t lane)

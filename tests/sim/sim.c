@@ -3,8 +3,9 @@
  * The simulation: many seeds, each in a process of its own that is forked off a world which was
  * made once. The disk is in memory, so it is forked with the rest.
  *
- *   sim [--seeds N] [--first N] [--seed N] [--jobs N] [--faults MASK] [--mutant N]
+ *   sim [--seeds N] [--first N] [--seed N] [--jobs N] [--faults MASK] [--mutant N | --mutants]
  *
+ * --mutants looks for each of the planted bugs (base/mutant.h) until a seed finds it.
  * --seed plays one run, the same as before; with ENGINE_RIG_LOG set every frame is printed.
  */
 #include <getopt.h>
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mutant.h"
 #include "disk.h"
 #include "schedule.h"
 #include "watch.h"
@@ -27,7 +29,7 @@
 #define BLOCKS_SHOWN 8
 
 #ifdef SOTTO_MUTANT
-extern int sotto_mutant;
+int sotto_mutant;
 #endif
 
 struct total { /* shared by all processes */
@@ -39,7 +41,9 @@ struct options {
     uint64_t first, count;
     unsigned jobs, faults; /* faults 0: as the seed says */
     int mutant;
-    bool stop; /* at the first find */
+    bool stop;    /* at the first find */
+    bool quiet;   /* finds are wanted */
+    bool mutants; /* each planted bug has to be found */
 };
 
 static struct world w;
@@ -62,6 +66,17 @@ static void add_up(const struct sim_run *s, size_t seals_before)
         total->faulty[i] += s->faults >> i & 1;
 }
 
+#ifdef SOTTO_MUTANT
+/* Some bugs come in when a database is opened. */
+static void restart_all(void)
+{
+    relay_kill(&w);
+    for (size_t i = 0; i < w.phone_count; i++)
+        phone_crash(w.phones[i]);
+    world_settle(&w);
+}
+#endif
+
 /* In a process of its own; the exit code says whether all was right. */
 static int play(const struct options *o, uint64_t seed)
 {
@@ -77,6 +92,8 @@ static int play(const struct options *o, uint64_t seed)
         sim_base_talk(&w);
 #ifdef SOTTO_MUTANT
     sotto_mutant = o->mutant;
+    if (sotto_mutant != MUTANT_NONE)
+        restart_all();
 #endif
     right = sim_run(&s, &w, seed, faults);
     if (watch_repeats() > 0)
@@ -125,6 +142,8 @@ static unsigned play_all(const struct options *o, uint64_t *ret_found)
             fflush(stdout);
             if ((pid = fork()) < 0)
                 exit(2);
+            if (pid == 0 && o->quiet && freopen("/dev/null", "w", stdout) == NULL)
+                _exit(0);
             if (pid == 0)
                 _exit(play(o, next));
             for (unsigned i = 0; i < o->jobs; i++)
@@ -144,7 +163,8 @@ static unsigned play_all(const struct options *o, uint64_t *ret_found)
             if (status != 0) {
                 *ret_found = children[i].seed;
                 bad++;
-                say_failed(o, children[i].seed, status);
+                if (!o->quiet)
+                    say_failed(o, children[i].seed, status);
             }
             children[i].pid = 0;
             running--;
@@ -155,9 +175,9 @@ static unsigned play_all(const struct options *o, uint64_t *ret_found)
 static void parse(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {
-        {"seeds", 1, NULL, 'n'}, {"first", 1, NULL, 'f'},  {"seed", 1, NULL, 's'},
-        {"jobs", 1, NULL, 'j'},  {"faults", 1, NULL, 'F'}, {"mutant", 1, NULL, 'm'},
-        {"stop", 0, NULL, 'S'},  {NULL, 0, NULL, 0},
+        {"seeds", 1, NULL, 'n'}, {"first", 1, NULL, 'f'},   {"seed", 1, NULL, 's'},
+        {"jobs", 1, NULL, 'j'},  {"faults", 1, NULL, 'F'},  {"mutant", 1, NULL, 'm'},
+        {"stop", 0, NULL, 'S'},  {"mutants", 0, NULL, 'M'}, {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -184,6 +204,9 @@ static void parse(int argc, char **argv, struct options *o)
         case 'm':
             o->mutant = (int)v;
             break;
+        case 'M':
+            o->mutants = true;
+            break;
         case 'S':
             o->stop = true;
             break;
@@ -192,6 +215,33 @@ static void parse(int argc, char **argv, struct options *o)
         }
     }
 }
+
+#ifdef SOTTO_MUTANT
+/* Each has the default seeds to be found in. */
+static unsigned find_mutants(struct options *o)
+{
+    unsigned missed = 0;
+
+    o->stop = true;
+    o->quiet = true;
+    printf("1..%d\n", MUTANT_COUNT - 1);
+    for (o->mutant = 1; o->mutant < MUTANT_COUNT; o->mutant++) {
+        uint64_t found = 0;
+        bool yes = play_all(o, &found) > 0;
+
+        missed += !yes;
+        if (yes)
+            printf("ok %d - planted bug %d is found by seed %llu\n", o->mutant, o->mutant,
+                   (unsigned long long)found);
+        else
+            printf("not ok %d - planted bug %d is not found by seeds %llu to %llu\n", o->mutant,
+                   o->mutant, (unsigned long long)o->first,
+                   (unsigned long long)(o->first + o->count - 1));
+        fflush(stdout);
+    }
+    return missed;
+}
+#endif
 
 static void print_total(const struct options *o, unsigned bad)
 {
@@ -226,6 +276,10 @@ int main(int argc, char **argv)
     watch_seals_forget();
     blocks_before = watch_blocks();
     sim_base(&w, &sim_rig_disk);
+#ifdef SOTTO_MUTANT
+    if (o.mutants)
+        return find_mutants(&o) > 0;
+#endif
     bad = play_all(&o, &found);
     print_total(&o, bad);
     return bad > 0;
