@@ -109,6 +109,8 @@ static const struct command {
     {"backup", "TO", 1, 1, 0, sotto_command_backup,
      "copies the relay as it is now into a new folder, and verifies it"},
     {"restore", "FROM", 1, 1, 0, sotto_command_restore, "puts a backup into the data folder"},
+    {"rotate", "[--yes]", 0, 0, TAKES_YES, sotto_command_rotate,
+     "another TLS key, that clients know before it is used"},
     {"audit", "verify [HASH]", 1, 2, 0, sotto_command_audit,
      "checks the log of what operators did"},
 };

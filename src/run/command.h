@@ -24,6 +24,8 @@ sotto_command_fn sotto_command_accounts, sotto_command_sessions, sotto_command_k
     sotto_command_disable, sotto_command_enable, sotto_command_delete;
 /* relay_invite.c */
 sotto_command_fn sotto_command_invite, sotto_command_invites, sotto_command_reset;
+/* rotate.c */
+sotto_command_fn sotto_command_rotate;
 /* operator_usage.c */
 sotto_command_fn sotto_command_usage;
 /* operator_check.c */

@@ -340,8 +340,7 @@ static enum sotto_err cert_use(struct server *s, char *why, size_t room)
     struct sotto_tls *tls = NULL;
     enum sotto_err e;
 
-    config.pin_count = 1;
-    sotto_cert_pin(s->parts.cert, config.pins[0]);
+    config.pin_count = sotto_relay_pins(&s->parts.folder, s->parts.cert, config.pins);
     if ((e = sotto_tls_server(s->parts.cert, config.client_certificates, &tls)) != 0) {
         snprintf(why, room, "TLS does not take the certificate: %s", sotto_err_text(e));
         return e;

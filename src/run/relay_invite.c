@@ -74,7 +74,7 @@ static enum sotto_err make(struct sotto_relay_parts *p, const struct sotto_relay
                            struct making *m, char *why, size_t room)
 {
     const struct sotto_env *env = sotto_env_system();
-    struct sotto_invite inv = {.pin_count = 1, .has_code = true};
+    struct sotto_invite inv = {.has_code = true};
     struct sotto_rs_identity self = {0};
     uint8_t hash[32];
     enum sotto_err e = find_address(p, o, &inv, why, room);
@@ -86,7 +86,7 @@ static enum sotto_err make(struct sotto_relay_parts *p, const struct sotto_relay
         return e;
     memcpy(inv.relay_id, self.key.pub, sizeof inv.relay_id);
     sotto_rs_identity_wipe(&self);
-    sotto_cert_pin(p->cert, inv.pins[0]);
+    inv.pin_count = sotto_relay_pins(&p->folder, p->cert, inv.pins);
     if ((e = sotto_random(env, inv.code, sizeof inv.code)) == 0)
         e = sotto_invite_print(&inv, m->link);
     sotto_sha256(inv.code, sizeof inv.code, hash);

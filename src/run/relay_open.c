@@ -9,19 +9,41 @@
 #include "base/secret.h"
 #include "run/sandbox.h"
 
+const char *sotto_relay_cert_host(const struct sotto_relay_options *o)
+{
+    if (o->has_public)
+        return o->public_address.host;
+    return o->listen_count > 0 ? o->listen[0].host : "localhost";
+}
+
 enum sotto_err sotto_relay_cert_load(const struct sotto_relay_folder *f,
                                      const struct sotto_relay_options *o, struct sotto_cert **ret,
                                      char *why, size_t room)
 {
-    const char *host = "localhost";
     char path[1100];
 
-    if (o->has_public)
-        host = o->public_address.host;
-    else if (o->listen_count > 0)
-        host = o->listen[0].host;
     snprintf(path, sizeof path, "%s/cert", f->path);
-    return sotto_cert_server(path, host, ret, why, room);
+    return sotto_cert_server(path, sotto_relay_cert_host(o), ret, why, room);
+}
+
+size_t sotto_relay_pins(const struct sotto_relay_folder *f, const struct sotto_cert *cert,
+                        uint8_t ret[2][32])
+{
+    char path[1100], key[1200], why[1024];
+    struct sotto_cert *next = NULL;
+
+    sotto_cert_pin(cert, ret[0]);
+    snprintf(path, sizeof path, "%s/" SOTTO_RELAY_NEXT, f->path);
+    snprintf(key, sizeof key, "%s/server_key.pem", path);
+    if (access(key, F_OK) != 0)
+        return 1;
+    if (sotto_cert_server(path, "localhost", &next, why, sizeof why) != 0) {
+        sotto_log_local("the next key is not announced: %s", why);
+        return 1;
+    }
+    sotto_cert_pin(next, ret[1]);
+    sotto_cert_free(next);
+    return memcmp(ret[0], ret[1], 32) == 0 ? 1 : 2;
 }
 
 static enum sotto_err open_rest(struct sotto_relay_parts *p, const struct sotto_relay_options *o,

@@ -25,4 +25,13 @@ enum sotto_err sotto_relay_cert_load(const struct sotto_relay_folder *f,
 enum sotto_err sotto_relay_confine(const struct sotto_relay_parts *p,
                                    const struct sotto_relay_options *o, char *why, size_t room);
 
+/* Whom a certificate that has to be made is for. */
+const char *sotto_relay_cert_host(const struct sotto_relay_options *o);
+
+/* Of the key in use and, while it is to be replaced, of the next one: clients keep both. The pair
+ * for that lies in SOTTO_RELAY_NEXT (`sottod rotate`). Returns how many there are, 1 or 2. */
+#define SOTTO_RELAY_NEXT "cert/next"
+size_t sotto_relay_pins(const struct sotto_relay_folder *f, const struct sotto_cert *cert,
+                        uint8_t ret[2][32]);
+
 #endif

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import sys
@@ -631,6 +632,44 @@ def check_as_another_user(lab):
     assert op.account("alice")["state"] == "active"
     as_nobody = lab.run([SOTTOD, "sessions", "--data", relay.data])
     assert as_nobody.code == 0, as_nobody
+
+
+# ---- another key -------------------------------------------------------------------------------
+
+
+def check_rotate(lab):
+    """Another TLS key: who came by meanwhile notices nothing, who did not is asked"""
+    relay = lab.relay()
+    op = operator(relay)
+    alice, bob, carol = lab.people(relay, "alice", "bob", "carol")
+    assert "begin with" in op.fails("rotate", "--yes")
+    old = relay.pin
+    new = op.ok("rotate").split()[0]
+    assert new.startswith("sha256:") and new != old, new
+    assert op.ok("rotate").split()[0] == new, "made once"
+    relay.running.signal(signal.SIGHUP)
+    relay.running.until_err("pin " + old)
+    alice.befriend(bob)  # both are told the next pin
+    late = lab.person("dave")
+    link = relay.invite()
+    assert op.ok("rotate", "--yes").split()[0] == new
+    assert "begin with" in op.fails("rotate", "--yes")
+    assert not os.path.exists(os.path.join(relay.data, "cert", "next"))
+    relay.running.signal(signal.SIGHUP)
+    relay.running.until_err("pin " + new)
+    alice.send("bob", "under another key")
+    assert [m["text"] for m in bob.receive(1)] == ["under another key"]
+    late.ok("register", link, "--name", "dave")  # an invite made meanwhile knows it too
+    said = carol.run("send", "alice", "I was away")
+    assert said.code == 6 or "trust-relay" in said.err, said
+    carol.ok("trust-relay", new)
+    carol.send("alice", "back again")
+    assert [line["subject"] for line in op.audit() if line["action"] == "rotate"] == [
+        "next", "now"]
+    assert "FAULT" not in op.ok("check")
+    relay.stop()
+    relay.start()
+    assert relay.pin == new
 
 
 # ---- mistakes ----------------------------------------------------------------------------------
