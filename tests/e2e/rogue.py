@@ -11,7 +11,8 @@ import sottolab
 
 crypto, ssl = (ctypes.CDLL(name) for name in ("libcrypto.so.3", "libssl.so.3"))
 for library, names in ((crypto, ("EVP_PKEY_new_raw_private_key", "EVP_MD_CTX_new")),
-                       (ssl, ("SSL_CTX_new", "SSL_new", "TLS_client_method"))):
+                       (ssl, ("SSL_CTX_new", "SSL_get1_session", "SSL_new",
+                             "TLS_client_method"))):
     for name in names:
         getattr(library, name).restype = ctypes.c_void_p
 ED25519, VERIFY_NONE, UPDATE_REQUESTED = 1087, 0, 1
@@ -19,7 +20,6 @@ POINT = bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e
 
 BAD_REQUEST, NOT_SIGNED_IN, UNKNOWN_DEVICE, BAD_PROOF, TOO_MANY, TOO_LARGE = 1, 2, 13, 15, 20, 22
 ERROR, HELLO, DONE, SIGNED_IN, CHALLENGE, SUBMITTED, DELIVER, CLOSING = 9, 10, 11, 12, 14, 20, 30, 35
-STORED = 0
 
 
 # ---- protobuf ------------------------------------------------------------------------------
@@ -184,6 +184,17 @@ class Connection:
                                               ctypes.c_size_t(len(label)), b"",
                                               ctypes.c_size_t(0), 1) == 1
         return out.raw
+
+    def resumable(self):
+        """Has the relay given out a ticket, or offered early data?"""
+        session = ctypes.c_void_p(ssl.SSL_get1_session(self.tls))
+        given = ssl.SSL_SESSION_has_ticket(session) or ssl.SSL_SESSION_get_max_early_data(session)
+        ssl.SSL_SESSION_free(session)
+        return bool(given)
+
+    def renegotiate(self):
+        """True: it began."""
+        return ssl.SSL_renegotiate(self.tls) == 1
 
     def update_keys(self):
         """True: the update went out."""

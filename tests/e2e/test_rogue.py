@@ -45,10 +45,9 @@ class World:
 
     def serves(self):
         """And what the rogues left behind is bounded."""
-        for _ in range(2):
-            self.count += 1
-            self.alice.send("bob", f"still here {self.count}")
-            assert self.bob.receive()[0]["text"] == f"still here {self.count}"
+        self.count += 1
+        self.alice.send("bob", f"still here {self.count}")
+        assert self.bob.receive()[0]["text"] == f"still here {self.count}"
         assert self.relay.running.process.poll() is None, self.relay.running.err
         self.bounded()
 
@@ -166,6 +165,16 @@ def check_key_updates(lab):
                 assert c.update_keys(), n
                 if n % 20 == 0:
                     assert c.ask(rogue.ping(7))[0] == rogue.DONE
+            assert c.ask(rogue.ping(8))[0] == rogue.DONE
+
+
+def check_no_early_data(lab):
+    """no session ticket is given out, no early data taken, and nothing is negotiated twice"""
+    with World(lab) as w:
+        with Account(w.relay, "mallory").connect() as c:
+            assert c.ask(rogue.ping(7))[0] == rogue.DONE
+            assert not c.resumable()
+            assert not c.renegotiate()
             assert c.ask(rogue.ping(8))[0] == rogue.DONE
 
 

@@ -68,6 +68,31 @@ static void test_pause_doubles(void **state)
     assert_int_equal(sotto_guard_pause(&g, "alice", 5, 3, mono), 0);
 }
 
+static void test_locked(void **state)
+{
+    const uint64_t lock = 20 * 60 * 1000, at = 1000;
+
+    g.lock_ms = lock;
+    for (uint32_t i = 0; i < 5 + GUARD_LOCK_AFTER; i++) {
+        assert_true(sotto_guard_pause(&g, "alice", 5, 5, at) <= GUARD_PAUSE_MAX);
+        sotto_guard_failed(&g, "alice", 5, at);
+    }
+    assert_int_equal(sotto_guard_pause(&g, "alice", 5, 5, at), lock);
+    assert_int_equal(sotto_guard_pause(&g, "alice", 5, 5, at + lock - 1), 1);
+    assert_int_equal(sotto_guard_pause(&g, "bob", 3, 5, at), 0);
+    /* The next wrong one locks it again, as long as it is not forgotten. */
+    sotto_guard_failed(&g, "alice", 5, at + lock);
+    assert_int_equal(sotto_guard_pause(&g, "alice", 5, 5, at + lock), lock);
+    assert_int_equal(sotto_guard_pause(&g, "alice", 5, 5, at + 3 * lock), 0);
+    sotto_guard_failed(&g, "alice", 5, at + 3 * lock);
+    assert_int_equal(sotto_guard_pause(&g, "alice", 5, 5, at + 3 * lock), 0);
+    /* A lock that is changed to none is none for those who are locked. */
+    for (uint32_t i = 0; i < 5 + GUARD_LOCK_AFTER; i++)
+        sotto_guard_failed(&g, "bob", 3, at);
+    g.lock_ms = 0;
+    assert_int_equal(sotto_guard_pause(&g, "bob", 3, 5, at), GUARD_PAUSE_MAX);
+}
+
 static void test_old_failures_are_forgotten(void **state)
 {
     for (int i = 0; i < 10; i++)
@@ -122,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_bucket),
         CASE(test_pause_doubles),
+        CASE(test_locked),
         CASE(test_old_failures_are_forgotten),
         CASE(test_count_in_a_window),
         CASE(test_memory_is_fixed),

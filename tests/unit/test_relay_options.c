@@ -35,6 +35,13 @@ static void test_defaults(void **state)
     assert_int_equal(o.relay.quota_bytes, 16 * 1024 * 1024);
     assert_int_equal(o.relay.lifetime_days, 30);
     assert_int_equal(o.listen_count, 0);
+    /* A thousand people behind one address. */
+    assert_true(o.connections_per_address >= 2000 && o.handshakes_per_minute >= 2000);
+    assert_true(o.relay.sign_ups_per_hour >= 1000 && o.relay.bundles_per_hour >= 1000);
+    assert_int_equal(o.relay.strangers_per_hour, 60);
+    assert_int_equal(o.relay.sign_ins_per_minute, 60);
+    assert_int_equal(o.relay.bytes_per_second, 1024 * 1024);
+    assert_int_equal(o.relay.lock_minutes, 15);
     assert_false(o.has_public);
     if (geteuid() == 0)
         assert_string_equal(o.data, "/var/lib/sottod");
@@ -68,6 +75,11 @@ static void test_values(void **state)
         {"lifetime_days", "365", true},
         {"lifetime_days", "366", false},
         {"max_connections", "0", false},
+        {"handshakes-per-minute", "0", true},
+        {"connections_per_address", "1000001", false},
+        {"bytes_per_second", "1000000000", true},
+        {"bytes_per_second", "1000000001", false},
+        {"lock_minutes", "1441", false},
         {"user", "sotto", true},
         {"user", "", false},
         {"data", "", false},
