@@ -124,6 +124,68 @@ static void stderr_handler_writes_one_line(void **state)
     assert_string_equal(out + used, "local port 12345 is taken\n");
 }
 
+/* What a line in JSON looks like; time left out. */
+static const char *in_json(enum sotto_log_level level, const char *event, const char *text)
+{
+    static char out[4096];
+    int fd[2], saved = dup(STDERR_FILENO);
+    ssize_t n;
+
+    assert_int_equal(pipe(fd), 0);
+    assert_true(dup2(fd[1], STDERR_FILENO) >= 0);
+    sotto_log_set(sotto_log_stderr, NULL, SOTTO_LOG_DEBUG);
+    sotto_log_json(true);
+    if (event != NULL)
+        sotto_log_event(level, event, "%s", text);
+    else
+        sotto_log(level, "%s", text);
+    sotto_log_json(false);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    close(fd[1]);
+    n = read(fd[0], out, sizeof out - 1);
+    close(fd[0]);
+    assert_true(n > 40);
+    out[n] = 0;
+    assert_int_equal(strncmp(out, "{\"time\":\"20", 11), 0);
+    assert_int_equal(strncmp(out + 28, "Z\",", 3), 0);
+    return out + 31;
+}
+
+static void lines_in_json(void **state)
+{
+    static const struct {
+        enum sotto_log_level level;
+        const char *event, *text, *line;
+    } t[] = {
+        {SOTTO_LOG_INFO, "stop", "bye",
+         "\"level\":\"info\",\"event\":\"stop\",\"text\":\"bye\"}\n"},
+        {SOTTO_LOG_PEER, NULL, "x", "\"level\":\"peer\",\"event\":\"note\",\"text\":\"x\"}\n"},
+        {SOTTO_LOG_LOCAL, "disk", "a \"b\" \\c\n",
+         "\"level\":\"local\",\"event\":\"disk\",\"text\":\"a \\\"b\\\" \\\\c?\"}\n"},
+        {SOTTO_LOG_DEBUG, "x", "gr\xc3\xbc\xc3\x9f \xff",
+         "\"level\":\"debug\",\"event\":\"x\",\"text\":\"gr???? ?\"}\n"},
+        {SOTTO_LOG_DEBUG, "x", "gr\xc3\xbc\xc3\x9f",
+         "\"level\":\"debug\",\"event\":\"x\",\"text\":\"gr\xc3\xbc\xc3\x9f\"}\n"},
+    };
+
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
+        assert_string_equal(in_json(t[i].level, t[i].event, t[i].text), t[i].line);
+}
+
+/* However long, it is one whole object. */
+static void long_lines_in_json(void **state)
+{
+    char text[3000];
+    const char *line;
+
+    memset(text, '"', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    line = in_json(SOTTO_LOG_INFO, "long", text);
+    assert_in_range(strlen(line), 2000, 2200);
+    assert_string_equal(line + strlen(line) - 5, "\\\"\"}\n");
+}
+
 static void every_error_has_words(void **state)
 {
     static const enum sotto_err all[] = {
@@ -156,6 +218,8 @@ int main(void)
         cmocka_unit_test_setup(long_lines_are_cut_at_a_character, reset),
         cmocka_unit_test_setup(peer_lines_are_limited, reset),
         cmocka_unit_test_setup(stderr_handler_writes_one_line, reset),
+        cmocka_unit_test_setup(lines_in_json, reset),
+        cmocka_unit_test_setup(long_lines_in_json, reset),
         cmocka_unit_test(every_error_has_words),
     };
 

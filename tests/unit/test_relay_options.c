@@ -234,14 +234,157 @@ static void test_no_file(void **state)
     assert_non_null(strstr(why, "/nonexistent/sottod.conf"));
 }
 
+static void test_metrics_stay_here(void **state)
+{
+    static const struct {
+        const char *value;
+        bool taken;
+    } table[] = {
+        {"127.0.0.1:9464", true}, {"127.8.9.10:1", true},  {"[::1]:9464", true},
+        {"127.0.0.1:0", true},    {"off", true},           {"127.0.0.1", false},
+        {"0.0.0.0:9464", false},  {"[::]:9464", false},    {"localhost:9464", false},
+        {"10.0.0.1:9464", false}, {"1.127.0.0:1", false},  {"[fe80::1]:9464", false},
+        {"127.0.0.1x:1", false},  {"[::ffff:1]:1", false}, {"", false},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        assert_int_equal(set("metrics", table[i].value), table[i].taken ? 0 : SOTTO_ERR_MALFORMED);
+    assert_int_equal(set("metrics", "127.0.0.1:9464"), 0);
+    assert_int_equal(set("metrics", "off"), 0);
+    assert_string_equal(o.metrics.host, "");
+}
+
+/* --- once more, while the relay runs --- */
+
+static struct folder etc;
+static struct sotto_relay_options now;
+static char later[256];
+
+static void write_conf(const char *text)
+{
+    file_write(folder_file(&etc, "sottod.conf"), text, strlen(text));
+}
+
+static enum sotto_err reread(void)
+{
+    memset(&now, 0, sizeof now);
+    memset(later, 0, sizeof later);
+    return sotto_relay_options_reread(&o, &now, later, sizeof later, why, sizeof why);
+}
+
+static int setup_conf(void **state)
+{
+    folder_make(&etc);
+    return setup(state);
+}
+
+static int teardown_conf(void **state)
+{
+    folder_remove(&etc);
+    return 0;
+}
+
+static void begin(const char *text)
+{
+    write_conf(text);
+    assert_int_equal(
+        sotto_relay_options_read(&o, folder_file(&etc, "sottod.conf"), why, sizeof why), 0);
+}
+
+static enum sotto_err flag(const char *name, const char *value)
+{
+    return sotto_relay_options_flag(&o, name, value, why, sizeof why);
+}
+
+static void test_reread_nothing_new(void **state)
+{
+    begin("data = /srv/a\nlisten = 127.0.0.1:1\nquota_bytes = 70000\n");
+    assert_int_equal(flag("public", "chat.example.org"), 0);
+    assert_int_equal(flag("quota-messages", "9"), 0);
+    assert_int_equal(reread(), 0);
+    assert_string_equal(later, "");
+    assert_memory_equal(&now, &o, sizeof now);
+}
+
+static void test_reread_live(void **state)
+{
+    begin("quota_messages = 5\nregistration = open\nlog = json\n");
+    assert_int_equal(flag("lifetime_days", "3"), 0);
+    write_conf("quota_messages = 6\nlifetime_days = 9\nmax_connections = 5\n");
+    assert_int_equal(reread(), 0);
+    assert_string_equal(later, "");
+    assert_int_equal(now.relay.quota_messages, 6);
+    assert_int_equal(now.relay.lifetime_days, 3); /* the flag stands above the file */
+    assert_int_equal(now.max_connections, 5);
+    assert_int_equal(now.relay.registration, SOTTO_REGISTRATION_INVITE); /* the default again */
+    assert_false(now.log_json);
+    assert_int_equal(o.relay.quota_messages, 5);
+}
+
+static void test_reread_restart(void **state)
+{
+    begin("listen = 127.0.0.1:1\nuser = somebody with a long name\nquota_messages = 5\n");
+    write_conf("listen = 127.0.0.1:1\nlisten = [::1]:2\ndata = /x\nuser = me\nsandbox = off\n"
+               "public = a.example\nmetrics = 127.0.0.1:1\nquota_messages = 6\n");
+    assert_int_equal(reread(), 0);
+    assert_string_equal(later, "data, listen, public, user, sandbox, metrics");
+    assert_int_equal(now.relay.quota_messages, 6);
+    assert_int_equal(now.listen_count, 1);
+    assert_string_equal(now.user, "somebody with a long name");
+    assert_true(now.sandbox);
+    assert_false(now.has_public);
+    assert_string_equal(now.metrics.host, "");
+}
+
+static void test_reread_mistake(void **state)
+{
+    begin("quota_messages = 5\n");
+    write_conf("quota_messages = 6\nquota_messages = x\n");
+    assert_int_equal(reread(), SOTTO_ERR_MALFORMED);
+    assert_non_null(strstr(why, "sottod.conf:2:"));
+    assert_int_equal(now.relay.quota_messages, 0); /* nothing was written */
+    assert_int_equal(unlink(folder_file(&etc, "sottod.conf")), 0);
+    assert_int_equal(reread(), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(o.relay.quota_messages, 5);
+}
+
+static void test_listen_flags_replace(void **state)
+{
+    begin("listen = 127.0.0.1:1\nlisten = 127.0.0.1:2\n");
+    assert_int_equal(flag("listen", "127.0.0.1:3"), 0);
+    assert_int_equal(flag("listen", "127.0.0.1:4"), 0);
+    assert_int_equal(o.listen_count, 2);
+    assert_int_equal(o.listen[0].port, 3);
+    assert_int_equal(reread(), 0);
+    assert_string_equal(later, "");
+    assert_int_equal(now.listen_count, 2);
+    for (size_t i = o.flag_count; i < SOTTO_RELAY_FLAGS_MAX; i++)
+        assert_int_equal(flag("quota-messages", "7"), 0);
+    assert_int_equal(flag("quota-messages", "8"), SOTTO_ERR_FULL);
+    assert_int_equal(o.relay.quota_messages, 7);
+}
+
+#define CONF(f) cmocka_unit_test_setup_teardown(f, setup_conf, teardown_conf)
 #define CASE(f) cmocka_unit_test_setup(f, setup)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_defaults),        CASE(test_values),    CASE(test_addresses),
-        CASE(test_unknown_setting), CASE(test_durations), CASE(test_file),
-        CASE(test_bad_lines),       CASE(test_long_line), CASE(test_no_file),
+        CASE(test_defaults),
+        CASE(test_values),
+        CASE(test_addresses),
+        CASE(test_unknown_setting),
+        CASE(test_durations),
+        CASE(test_file),
+        CASE(test_bad_lines),
+        CASE(test_long_line),
+        CASE(test_no_file),
+        CASE(test_metrics_stay_here),
+        CONF(test_reread_nothing_new),
+        CONF(test_reread_live),
+        CONF(test_reread_restart),
+        CONF(test_reread_mistake),
+        CONF(test_listen_flags_replace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
