@@ -22,6 +22,7 @@
 #define CALLERS_MAX 8
 #define CALLER_MS   30000 /* to ask, to be answered, and to take the answer */
 #define WAIT_MS     60000 /* a relay that answers nothing for so long is halted */
+#define PAUSE_MS    500
 #define WHY         512
 
 /* Socket names are short: reached through the folder's descriptor, which has to stay open until
@@ -60,6 +61,7 @@ struct sotto_operator {
     char *dir;
     int fd;
     struct sotto_watch *watch;
+    struct sotto_timer *pause;
     struct caller *callers;
     size_t count;
 };
@@ -279,6 +281,13 @@ static void caller_ready(void *ctx, int events)
         caller_free(k);
 }
 
+static void accept_again(void *ctx)
+{
+    struct sotto_operator *o = ctx;
+
+    sotto_watch_set(o->watch, SOTTO_WATCH_READ);
+}
+
 static void accept_caller(void *ctx, int events)
 {
     struct sotto_operator *o = ctx;
@@ -287,8 +296,14 @@ static void accept_caller(void *ctx, int events)
     socklen_t len = sizeof who;
     struct caller *k;
 
-    if (fd < 0)
+    if (fd < 0) {
+        /* Without descriptors the loop would turn for nothing: look again in a while. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            sotto_watch_set(o->watch, 0);
+            sotto_timer_start(o->pause, PAUSE_MS);
+        }
         return;
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 ||
         (who.uid != geteuid() && who.uid != 0) || o->count == CALLERS_MAX ||
         (k = calloc(1, sizeof *k)) == NULL) {
@@ -340,7 +355,8 @@ enum sotto_err sotto_operator_listen(struct sotto_loop *loop, const char *dir,
     }
     if (dir_fd >= 0)
         close(dir_fd);
-    if (rc != 0 || (o->watch = sotto_watch_new(loop, o->fd, accept_caller, o)) == NULL) {
+    if (rc != 0 || (o->pause = sotto_timer_new(loop, accept_again, o)) == NULL ||
+        (o->watch = sotto_watch_new(loop, o->fd, accept_caller, o)) == NULL) {
         sotto_operator_free(o);
         return SOTTO_ERR_IO;
     }
@@ -360,6 +376,7 @@ void sotto_operator_free(struct sotto_operator *o)
         close(dir_fd);
     }
     sotto_watch_free(o->watch);
+    sotto_timer_free(o->pause);
     if (o->fd >= 0)
         close(o->fd);
     while (o->callers != NULL)
