@@ -421,8 +421,14 @@ enum sotto_err sotto_relay_submit(struct sotto_relay_conn *c, const struct sotto
         assembly_of(&one, q);
         return submit_whole(c, q->id, &one);
     }
-    if (a == NULL && (a = assembly_new(q)) == NULL)
-        return SOTTO_ERR_NOMEM;
+    if (a == NULL && (a = assembly_new(q)) == NULL) {
+        if (!q->u.submit.more)
+            return SOTTO_ERR_NOMEM;
+        /* This frame gets no answer, and the rest must not be taken for a whole submit. */
+        c->broke_protocol = true;
+        sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is out of memory");
+        return SOTTO_OK;
+    }
     c->assembly = a;
     collect(a, q);
     if (q->u.submit.more)

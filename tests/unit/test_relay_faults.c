@@ -310,6 +310,46 @@ static void test_storing_without_memory(void **state)
     assert_true(n > 4);
 }
 
+/* A submit of two frames: it is answered for both parcels, or not at all. */
+static bool collecting_fails(size_t fail_at)
+{
+    struct sotto_request q;
+    struct sotto_answer *answer;
+    bool failed;
+
+    begin_with_people();
+    q = submit_to(&bob, "first", lane);
+    q.u.submit.parcels[0].device = 999;
+    q.u.submit.more = true;
+    heap_hook.calls = 0;
+    heap_hook.fail_at = fail_at;
+    client_send(&a, &q);
+    failed = heap_hook.calls >= fail_at;
+    heap_hook.fail_at = 0;
+    rig_turn(&r);
+    if (a.conn != NULL) {
+        q = submit_to(&bob, "second", lane);
+        answer = ask(&a, &q);
+        assert_non_null(answer);
+        assert_int_equal(answer->type, SOTTO_ANS_SUBMITTED);
+        assert_int_equal(answer->u.submitted.count, 2);
+        sotto_answer_free(answer);
+        expect_deliver(&b, "second");
+    }
+    client_quiet(&b);
+    end_with_people();
+    return failed;
+}
+
+static void test_collecting_without_memory(void **state)
+{
+    size_t n = 1;
+
+    while (collecting_fails(n))
+        n++;
+    assert_true(n > 1);
+}
+
 /* Three go to the disk together: all of them, or all are refused. */
 static bool spilling_fails(size_t fail_at)
 {
@@ -373,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_every_allocation_fails_once, setup),
         cmocka_unit_test_setup(test_storing_without_memory, setup),
+        cmocka_unit_test_setup(test_collecting_without_memory, setup),
         cmocka_unit_test_setup(test_spilling_without_memory, setup),
         cmocka_unit_test_setup(test_full_from_every_write_on, setup),
         cmocka_unit_test_setup(test_every_write_fails_once, setup),
