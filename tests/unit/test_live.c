@@ -217,7 +217,10 @@ static void test_not_acknowledged_goes_to_disk(void **state)
 /* After a long sleep the 50 ms are those of now. */
 static void test_after_a_sleep(void **state)
 {
+    struct sotto_request ping = {.type = SOTTO_REQ_PING};
+
     rig_pass(&r, 4000);
+    assert_int_equal(client_try(&a, &ping), 0);
     r.env.now += 900;
     r.env.mono += 900; /* nothing was due */
     hand_in("hello", 1);
