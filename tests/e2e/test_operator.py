@@ -587,6 +587,28 @@ def check_restore_says_what_is_lost(lab):
     relay.start()
 
 
+def check_restore_killed(lab):
+    """A restore killed at any moment leaves the relay that was there or the restored one"""
+    relay = lab.relay()
+    op = operator(relay)
+    alice, bob = lab.people(relay, "alice", "bob")
+    alice.send("bob", "in both")
+    copy = lab.path("copy")
+    op.ok("backup", copy)
+    relay.stop()
+    for step in range(20):
+        running = lab.start([SOTTOD, "restore", copy, "--data", relay.data])
+        time.sleep(step * 0.004)  # any moment will do
+        running.signal(signal.SIGKILL)
+        running.wait()
+        assert {a["name"] for a in op.json("accounts")} == {"alice", "bob"}, f"step {step}"
+        assert "FAULT" not in op.ok("check"), f"step {step}"
+    op.ok("restore", copy)
+    assert not os.path.exists(os.path.join(relay.data, "restore.unfinished"))
+    relay.start()
+    assert [m["text"] for m in bob.receive(1)] == ["in both"]
+
+
 def check_backup_of_a_killed_relay(lab):
     """What was committed and lies in the log only is part of a backup"""
     relay = lab.relay()
