@@ -84,7 +84,6 @@ struct row {
 struct placed {
     struct box *box;
     uint64_t seq;
-    struct row *row;
     struct live *old_live; /* it was live before: until the commit it is kept */
     struct row *old_row;   /* it lay here before; both NULL: it is new */
     uint32_t old_at;

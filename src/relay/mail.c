@@ -256,7 +256,6 @@ enum sotto_err sotto_mail_put(struct sotto_relay *r, struct box *b, struct box_e
         m->bytes.n -= entry->size;
         return SOTTO_ERR_NOMEM;
     }
-    placed.row = m->current;
     m->places[m->place_count++] = place;
     m->placed[m->placed_count++] = placed;
     if (entry->live == NULL && entry->row == NULL)
