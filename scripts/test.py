@@ -246,8 +246,9 @@ def reports_in(tmp):
 def run(args, sanitizer, test):
     mark = uuid.uuid4().hex
     tmp = tempfile.mkdtemp(prefix="st-", dir=scratch_for(test.group))
+    os.chmod(tmp, 0o711)  # whoever a test of --user becomes has to get through
     for sub in ("home", "tmp"):
-        os.mkdir(os.path.join(tmp, sub), 0o700)
+        os.mkdir(os.path.join(tmp, sub), 0o711)
     log = os.path.join(args.build, "test-logs", test.label.replace("/", "-") + ".log")
     began = time.monotonic()
     try:
