@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
+import select
 import shutil
 import socket
 import sqlite3
@@ -70,20 +71,21 @@ class Impostor:
                     self.heard += data
 
     def stand_between(self, tls):
+        """In one thread: a TLS object of OpenSSL's is not to be read and written at the same time."""
         with Wire(self.upstream) as true:
-            def down():
-                with contextlib.suppress(OSError):
-                    while data := true.tls.recv(65536):
-                        tls.sendall(data)
-                with contextlib.suppress(OSError):
-                    tls.shutdown(socket.SHUT_RDWR)
-            thread = threading.Thread(target=down, daemon=True)
-            thread.start()
-            while data := tls.recv(65536):
-                self.heard += data
-                true.tls.sendall(data)
-            true.tls.shutdown(socket.SHUT_RDWR)
-            thread.join(sottolab.PATIENCE)
+            ends = {tls: true.tls, true.tls: tls}
+            for end in ends:
+                end.settimeout(sottolab.PATIENCE)
+            while True:
+                ready = [end for end in ends if end.pending()]
+                for end in ready or select.select(list(ends), [], [], sottolab.PATIENCE)[0]:
+                    data = end.recv(65536)
+                    if end is tls:
+                        self.heard += data
+                    if not data:
+                        ends[end].shutdown(socket.SHUT_RDWR)
+                        return
+                    ends[end].sendall(data)
 
     def __enter__(self):
         return self
