@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "client/state.h"
 
+#define LIST_SIGNED "list.signed" /* setting: a list that the relay may have, or not */
+
 /*
  * Our own account as the profile and the relay have it: identity, list, pre-keys. Sign-up and login
  * are in signup.c. Settings used here:
@@ -190,6 +192,22 @@ enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sot
     return SOTTO_OK;
 }
 
+/* A list that the relay may have taken before it was put back, and shown to the devices in it: no
+ * other one may ever have its number. It counts as taken, and another one leaps ahead of the relay.
+ */
+static void leap_over(struct sotto_engine *e, const struct publish *pub)
+{
+    struct sotto_list *list = malloc(sizeof *list);
+
+    if (list != NULL &&
+        sotto_account_adopt_list(e, &pub->list, (struct sotto_bytes){pub->bytes, pub->len}) ==
+            SOTTO_OK) {
+        *list = e->own_list;
+        (void)sotto_account_publish(e, list, 0, NULL);
+    }
+    free(list);
+}
+
 static void published(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     struct publish *pub = e->publish;
@@ -203,6 +221,7 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
         free(pub);
         return;
     }
+    (void)sotto_setting_drop(e->p, LIST_SIGNED); /* its fate is known */
     if (a->type == SOTTO_ANS_DONE) {
         err = sotto_account_adopt_list(e, &pub->list, (struct sotto_bytes){pub->bytes, pub->len});
         e->relay_list_version = pub->list.version;
@@ -217,6 +236,8 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
         sotto_outbox_pump(e);
         return;
     }
+    if (pub->again && a->type == SOTTO_ANS_ERROR && a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE)
+        leap_over(e, pub);
     free(pub);
     /* Somebody (another of our processes, or a time before a rollback) was faster: take his. */
     if (a->type == SOTTO_ANS_ERROR)
@@ -250,11 +271,41 @@ enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *
         free(pub);
         return err;
     }
+    /* Whatever becomes of it, nothing else may be signed under this number. */
+    if ((err = sotto_setting_put(e->p, LIST_SIGNED, pub->bytes, pub->len)) != SOTTO_OK) {
+        free(pub);
+        return err;
+    }
     pub->list = *list;
     e->publish = pub;
     r.u.put_list.list = (struct sotto_bytes){pub->bytes, pub->len};
     sotto_ask(e, &r, published, j);
     return SOTTO_OK;
+}
+
+/* A list whose answer was lost, with the connection or the process. */
+static bool publish_again(struct sotto_engine *e)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_PUT_LIST};
+    SOTTO_AUTO_BUF bytes = SOTTO_BUF(SOTTO_LIST_MAX);
+    struct publish *pub;
+
+    if (e->publish != NULL || sotto_setting_get(e->p, LIST_SIGNED, &bytes) != SOTTO_OK ||
+        (pub = calloc(1, sizeof *pub)) == NULL)
+        return false;
+    if (sotto_list_open(bytes.p, bytes.n, &pub->list) != SOTTO_OK ||
+        sotto_list_follows(&e->own_list, &pub->list) != SOTTO_OK) {
+        free(pub); /* another one came after ours, or ours was taken */
+        (void)sotto_setting_drop(e->p, LIST_SIGNED);
+        return false;
+    }
+    pub->again = true;
+    memcpy(pub->bytes, bytes.p, bytes.n);
+    pub->len = bytes.n;
+    e->publish = pub;
+    r.u.put_list.list = (struct sotto_bytes){pub->bytes, pub->len};
+    sotto_ask(e, &r, published, NULL);
+    return true;
 }
 
 static void own_list_put_again(struct sotto_engine *e, struct pending *p,
@@ -583,7 +634,7 @@ void sotto_account_online(struct sotto_engine *e)
         memcpy(r.u.get_lists.known[0].name, e->us.name, sizeof e->us.name);
         r.u.get_lists.known[0].version = e->own_list.version;
         sotto_ask(e, &r, own_list_fetched, NULL);
-    } else if (e->relay_list_version < e->own_list.version &&
+    } else if (!publish_again(e) && e->relay_list_version < e->own_list.version &&
                sotto_contact_list_get(e->p, e->us.name, false, &list) == SOTTO_OK) {
         r.type = SOTTO_REQ_PUT_LIST;
         r.u.put_list.list = (struct sotto_bytes){list.p, list.n};

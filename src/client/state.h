@@ -148,6 +148,7 @@ struct cached_list {
 
 /* A new list of our own account on its way to the relay. */
 struct publish {
+    bool again; /* signed on an earlier connection: it may be there, or not */
     struct sotto_list list;
     uint8_t bytes[SOTTO_LIST_MAX];
     size_t len;

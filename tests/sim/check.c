@@ -31,17 +31,10 @@ static bool lost_with_the_copy(const struct sim_run *s, const struct sim_sent *m
            m->when <= s->restored[m->from];
 }
 
-/* The relay was put back to before the list with that device, and its account's first device may
- * not have known yet that this list was taken: the device is told that it is not known. */
-static bool listed_in_vain(const struct sim_run *s, unsigned at)
-{
-    return at >= SIM_PHONES && ever(s->relay_restored);
-}
-
 /* Nobody has it any more who could send it again. */
 static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
-    if (s->revoked[m->from] || m->refused || listed_in_vain(s, m->from))
+    if (s->revoked[m->from] || m->refused)
         return true;
     if (!lost_with_the_copy(s, m))
         return false;
@@ -97,8 +90,7 @@ static bool states_right(const struct sim_run *s, const struct sim_sent *m)
         least = SOTTO_MESSAGE_STORED;
 
     if (ever(s->restored[m->from]) || s->revoked[m->from] || m->refused ||
-        listed_in_vain(s, m->from) || ever(s->restored[m->to * 2]) ||
-        ever(s->restored[m->to * 2 + 1]))
+        ever(s->restored[m->to * 2]) || ever(s->restored[m->to * 2 + 1]))
         return true;
     state = phone_state(from, &m->said);
     if (state >= least && state != SOTTO_MESSAGE_FAILED)
@@ -242,8 +234,7 @@ bool sim_is_settled(struct sim_run *s)
                 return false;
         }
         if (!ever(s->restored[m->from]) && !s->revoked[m->from] && !m->refused &&
-            !listed_in_vain(s, m->from) && !ever(s->relay_restored) &&
-            (s->faults & SIM_STRANGERS) == 0 &&
+            !ever(s->relay_restored) && (s->faults & SIM_STRANGERS) == 0 &&
             phone_state(s->w->phones[m->from], &m->said) != SOTTO_MESSAGE_READ)
             return false;
     }
