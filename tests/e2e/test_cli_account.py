@@ -129,10 +129,12 @@ def check_passphrase_leaves_environment(lab):
     alice, = lab.people(relay, "alice")
     running = alice.start("receive", "--follow", passphrase=False,
                           env={"SOTTO_PASSPHRASE": alice.passphrase})
-    until("the engine", lambda: os.path.exists(os.path.join(alice.profile, "engine.sock")))
-    with open(f"/proc/{running.pid}/environ", "rb") as f:
-        environment = f.read()
-    assert alice.passphrase.encode() not in environment
+
+    def environment():
+        with open(f"/proc/{running.pid}/environ", "rb") as f:
+            return f.read()
+    until("it to be wiped", environment, lambda e: alice.passphrase.encode() not in e)
+    until("the engine", lambda: alice.json("status")[0]["connection"], "online".__eq__)
     assert alice.passphrase.encode() not in open(f"/proc/{running.pid}/cmdline", "rb").read()
     running.signal(signal.SIGINT)
     assert running.wait().code == 0

@@ -23,10 +23,11 @@
 #include "schedule.h"
 #include "watch.h"
 
-#define FIRST_SEED   1
-#define SEEDS        120
-#define LONGEST_S    120 /* one run */
-#define BLOCKS_SHOWN 8
+#define FIRST_SEED      1
+#define SEEDS           120
+#define SEEDS_SANITIZED 12
+#define LONGEST_S       120 /* one run */
+#define BLOCKS_SHOWN    8
 
 #ifdef SOTTO_MUTANT
 int sotto_mutant;
@@ -262,10 +263,20 @@ static void print_total(const struct options *o, unsigned bad)
 int main(int argc, char **argv)
 {
     struct options o = {.first = FIRST_SEED, .count = SEEDS, .jobs = 2};
+    const char *sanitizer = getenv("SOTTO_SANITIZER");
+    bool sanitized = sanitizer != NULL && *sanitizer != '\0';
     uint64_t found = 0;
     unsigned bad;
 
     parse(argc, argv, &o);
+    /* Sanitizers look at each line, which few seeds reach as well as many; and what a planted bug
+     * does to memory is their find, not ours. */
+    if (sanitized && o.mutants) {
+        printf("1..0 # SKIP planted bugs are for the build without sanitizers\n");
+        return 0;
+    }
+    if (sanitized && o.count == SEEDS)
+        o.count = SEEDS_SANITIZED;
     total = mmap(NULL, sizeof *total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (total == MAP_FAILED)
         return 2;
