@@ -191,8 +191,9 @@ def check_answer_lost(lab):
         bob, = lab.people(relay, "bob")
         alice.befriend(bob)
         chat = alice.start("chat", "bob", stdin=subprocess.PIPE)
-        until("alice to be online", lambda: alice.json("status")[0]["connection"],
-              lambda c: c == "online")
+        chat.write("before it\n")  # one request at a time is under way: nothing waits before ours
+        until("the message before it to be stored", lambda: alice.history("bob")[-1],
+              lambda m: (m["text"], m["state"]) == ("before it", "stored"))
         before = mailboxes(relay)
         network.hold(DOWN)
         chat.write("stored without an answer\n")
@@ -202,9 +203,10 @@ def check_answer_lost(lab):
         assert alice.lab.run(alice.words("history", "bob", "--json")).json()[-1]["state"] == "queued"
         network.let_go()
         alice.send("bob", "the next one")
-        assert [m["text"] for m in bob.receive(2)] == ["stored without an answer", "the next one"]
+        texts = ["before it", "stored without an answer", "the next one"]
+        assert [m["text"] for m in bob.receive(3)] == texts
         assert bob.json("receive") == []
-        compare(alice, bob, ["hello", "stored without an answer", "the next one"])
+        compare(alice, bob, ["hello"] + texts)
 
 
 def attached(relay, engine, follower):
