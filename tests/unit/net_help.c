@@ -179,6 +179,23 @@ void side_echo(struct side *s, const uint8_t *body, size_t len)
     assert_int_equal(sotto_conn_write(s->conn, body, len), 0);
 }
 
+void net_echoes(struct side *s)
+{
+    s->on_frame = side_echo;
+}
+
+void net_listen_echo(struct net *n)
+{
+    n->on_accepted = net_echoes;
+    net_listen(n);
+}
+
+struct side *net_accepted(struct net *n, size_t i)
+{
+    net_until(n, n->accepted_n > i && n->accepted[i]->ups);
+    return n->accepted[i];
+}
+
 void assert_pattern(const uint8_t *p, size_t len, uint8_t seed)
 {
     for (size_t i = 0; i < len; i++)
@@ -314,6 +331,12 @@ void raw_client(struct raw *r, struct net *n, const char *alpn, int (*fn)(struct
         set_alpn(r, alpn);
 }
 
+void raw_client_echoed(struct raw *r, struct net *n, int (*fn)(struct raw *r))
+{
+    net_listen_echo(n);
+    raw_client(r, n, SOTTO_ALPN, fn);
+}
+
 static int take_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
                      const unsigned char *offered, unsigned int n, void *alpn)
 {
@@ -411,6 +434,13 @@ void raw_join(struct raw *r)
     SSL_CTX_free(r->ctx);
     if (r->listen_fd >= 0)
         close(r->listen_fd);
+}
+
+void raw_succeeds(struct raw *r)
+{
+    raw_start(r);
+    raw_join(r);
+    assert_int_equal(r->result, 0);
 }
 
 int raw_read(struct raw *r, void *ret, int len)

@@ -59,9 +59,17 @@ struct net {
 int net_setup_host(void **state);
 int net_setup_run(void **state);
 int net_teardown(void **state);
+#define NET_CASE(f)                                                                                \
+    {#f " (host)", f, net_setup_host, net_teardown, NULL},                                         \
+    {                                                                                              \
+#f " (run)", f, net_setup_run, net_teardown, NULL                                          \
+    }
 
 /* The listener with n->limits; a test that needs other TLS sets n->server_tls before. */
 void net_listen(struct net *n);
+void net_listen_echo(struct net *n);                /* the same, and each accepted side echoes */
+void net_echoes(struct side *s);                    /* an on_accepted */
+struct side *net_accepted(struct net *n, size_t i); /* waits until it is up */
 /* Nothing happens to it before the next net_until() or net_step(). */
 struct side *net_dial(struct net *n);
 struct side *net_dial_to(struct net *n, const char *host, uint16_t port, struct sotto_tls *tls,
@@ -102,15 +110,19 @@ struct raw {
     int (*fn)(struct raw *r);
     int result;
     void *arg;
+    atomic_bool stop; /* for fn to look at */
     atomic_bool done;
     pthread_t thread;
 };
 /* alpn: NULL for none. fn NULL: nothing after the handshake. */
 void raw_client(struct raw *r, struct net *n, const char *alpn, int (*fn)(struct raw *r));
+/* Of a relay that echoes (net_listen_echo()). */
+void raw_client_echoed(struct raw *r, struct net *n, int (*fn)(struct raw *r));
 /* Presents n->cert. */
 void raw_server(struct raw *r, struct net *n, const char *alpn, int (*fn)(struct raw *r));
 void raw_start(struct raw *r);                   /* after settings of the test's own in r->ctx */
 void raw_join(struct raw *r);                    /* runs the loop until it is done, frees it */
+void raw_succeeds(struct raw *r);                /* starts, joins, and fn has to return 0 */
 int raw_read(struct raw *r, void *ret, int len); /* all of it; 0 when it came */
 int raw_write(struct raw *r, const void *data, int len); /* 0 when it left */
 void raw_listen(struct raw *r, int backlog);             /* a socket only: r->listen_fd, r->port */

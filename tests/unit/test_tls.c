@@ -28,11 +28,6 @@ enum {
 /* An alert that OpenSSL received is its reason minus this. */
 enum { REASON_OF_ALERT = SSL_AD_REASON_OFFSET };
 
-static void echoes(struct side *s)
-{
-    s->on_frame = side_echo;
-}
-
 /* Both ends of ours */
 
 static void both_sides_agree(void **state)
@@ -390,15 +385,11 @@ static void no_tickets_are_given(void **state)
     struct net *n = *state;
     struct raw r;
 
-    n->on_accepted = echoes;
-    net_listen(n);
-    raw_client(&r, n, SOTTO_ALPN, echo_once);
+    raw_client_echoed(&r, n, echo_once);
     tickets = 0;
     SSL_CTX_set_session_cache_mode(r.ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(r.ctx, on_ticket);
-    raw_start(&r);
-    raw_join(&r);
-    assert_int_equal(r.result, 0);
+    raw_succeeds(&r);
     assert_int_equal(tickets, 0);
 }
 
@@ -407,13 +398,9 @@ static void p256_clients_are_served(void **state)
     struct net *n = *state;
     struct raw r;
 
-    n->on_accepted = echoes;
-    net_listen(n);
-    raw_client(&r, n, SOTTO_ALPN, echo_once);
+    raw_client_echoed(&r, n, echo_once);
     SSL_CTX_set1_groups_list(r.ctx, "P-256");
-    raw_start(&r);
-    raw_join(&r);
-    assert_int_equal(r.result, 0);
+    raw_succeeds(&r);
     assert_string_equal(n->accepted[0]->info.group, "secp256r1");
 }
 
@@ -505,12 +492,8 @@ static void relay_follows_key_updates(void **state)
     struct net *n = *state;
     struct raw r;
 
-    n->on_accepted = echoes;
-    net_listen(n);
-    raw_client(&r, n, SOTTO_ALPN, echo_with_key_updates);
-    raw_start(&r);
-    raw_join(&r);
-    assert_int_equal(r.result, 0);
+    raw_client_echoed(&r, n, echo_with_key_updates);
+    raw_succeeds(&r);
     assert_int_equal(n->accepted[0]->frames, 20);
 }
 
@@ -529,11 +512,9 @@ static void client_follows_key_updates(void **state)
     assert_int_equal(a->frames, 20);
 }
 
-static atomic_bool stop_flood;
-
 static int flood_key_updates(struct raw *r)
 {
-    while (!atomic_load(&stop_flood)) {
+    while (!atomic_load(&r->stop)) {
         if (SSL_key_update(r->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
             SSL_do_handshake(r->ssl) != 1)
             return -1;
@@ -548,9 +529,7 @@ static void key_update_flood_starves_nobody(void **state)
     struct side *a;
     struct raw r;
 
-    n->on_accepted = echoes;
-    net_listen(n);
-    atomic_store(&stop_flood, false);
+    net_listen_echo(n);
     raw_client(&r, n, SOTTO_ALPN, flood_key_updates);
     raw_start(&r);
     a = net_dial(n);
@@ -559,7 +538,7 @@ static void key_update_flood_starves_nobody(void **state)
         side_send(a, 50, (uint8_t)i);
         net_until(n, a->frames == i);
     }
-    atomic_store(&stop_flood, true);
+    atomic_store(&r.stop, true);
     raw_join(&r);
 }
 
@@ -572,8 +551,7 @@ static void certificate_can_be_exchanged(void **state)
     struct side *a, *b;
     uint8_t pin[32];
 
-    n->on_accepted = echoes;
-    net_listen(n);
+    net_listen_echo(n);
     a = net_dial(n);
     net_until(n, a->ups);
     assert_int_equal(sotto_cert_make("127.0.0.1", time(NULL), NULL, &fresh), 0);
@@ -591,32 +569,26 @@ static void certificate_can_be_exchanged(void **state)
     net_until(n, a->frames == 1);
 }
 
-#define CASE(f)                                                                                    \
-    {#f " (host)", f, net_setup_host, net_teardown, NULL},                                         \
-    {                                                                                              \
-#f " (run)", f, net_setup_run, net_teardown, NULL                                          \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(both_sides_agree),
-        CASE(exporter_is_the_standard_one),
-        CASE(client_certificates),
-        CASE(wrong_pin_stops_at_once),
-        CASE(any_of_the_pins_is_enough),
-        CASE(pinned_and_expired_is_fine),
-        CASE(unknown_authority_is_shown),
-        CASE(known_authority_and_name_count),
-        CASE(relay_refuses),
-        CASE(no_tickets_are_given),
-        CASE(p256_clients_are_served),
-        CASE(client_names_what_is_no_relay),
-        CASE(client_refuses),
-        CASE(relay_follows_key_updates),
-        CASE(client_follows_key_updates),
-        CASE(key_update_flood_starves_nobody),
-        CASE(certificate_can_be_exchanged),
+        NET_CASE(both_sides_agree),
+        NET_CASE(exporter_is_the_standard_one),
+        NET_CASE(client_certificates),
+        NET_CASE(wrong_pin_stops_at_once),
+        NET_CASE(any_of_the_pins_is_enough),
+        NET_CASE(pinned_and_expired_is_fine),
+        NET_CASE(unknown_authority_is_shown),
+        NET_CASE(known_authority_and_name_count),
+        NET_CASE(relay_refuses),
+        NET_CASE(no_tickets_are_given),
+        NET_CASE(p256_clients_are_served),
+        NET_CASE(client_names_what_is_no_relay),
+        NET_CASE(client_refuses),
+        NET_CASE(relay_follows_key_updates),
+        NET_CASE(client_follows_key_updates),
+        NET_CASE(key_update_flood_starves_nobody),
+        NET_CASE(certificate_can_be_exchanged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
