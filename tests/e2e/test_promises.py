@@ -6,9 +6,7 @@ put back from an older copy, and however bad the network is.
 Random moments come from a seed that is printed; SOTTO_SEED=N chooses it."""
 # sanitizers: yes
 # timeout: 600
-import json
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -20,77 +18,11 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import mail  # noqa: E402
 import sottolab  # noqa: E402
+from follower import SEED, Follower, compare, dice, texts_of  # noqa: E402
 from proxy import DOWN, UP, Proxy  # noqa: E402
 from sottolab import until  # noqa: E402
 
-SEED = int(os.environ.get("SOTTO_SEED") or random.SystemRandom().randrange(1 << 32))
 MESSAGES, KILLS = 60, 20
-
-
-def dice():
-    return random.Random(SEED)
-
-
-class Follower:
-    """A person who reads all the time, killed and started again as often as one likes."""
-
-    def __init__(self, person):
-        self.person, self.runs, self.killed = person, [], set()
-        self.start()
-
-    def start(self):
-        self.runs.append(self.person.start("receive", "--follow", "--json"))
-        return self
-
-    def kill(self):
-        run = self.runs[-1]
-        run.signal(signal.SIGKILL)
-        run.wait()
-        self.killed.add(len(self.runs) - 1)
-
-    def printed(self):
-        """Of each run: the texts that it printed."""
-        return [[json.loads(line)["text"] for line in run.out.split("\n")[:-1]] for run in self.runs]
-
-    def until(self, text):
-        until(f"{text!r} to be shown", self.printed, lambda p: any(text in run for run in p))
-
-    def stop(self):
-        run = self.runs[-1]
-        run.signal(signal.SIGINT)
-        result = run.wait()
-        assert result.code in (0, -signal.SIGINT), result  # it may not have got far yet
-
-    def check(self, texts):
-        """Each once and in order. One that a killed process printed last it may not have been able
-        to note as printed: that one alone may come again, first thing, in the next run."""
-        shown = []
-        for i, run in enumerate(self.printed()):
-            if i - 1 in self.killed and run and shown and run[0] == shown[-1]:
-                run = run[1:]
-            shown += run
-        assert shown == texts, describe(shown, texts)
-
-
-def describe(got, wanted):
-    lost = [t for t in wanted if t not in got]
-    twice = sorted({t for t in got if got.count(t) > 1})
-    strange = [t for t in got if t not in wanted]
-    return f"SOTTO_SEED={SEED}: lost {lost}, twice {twice}, strange {strange}; in this order: {got}"
-
-
-def texts_of(person, peer, outgoing=False):
-    return [m["text"] for m in person.history(peer) if m["outgoing"] == outgoing]
-
-
-def compare(sender, recipient, texts=None):
-    """What one sent is what the other has: the same ids in the same order, none twice."""
-    sent = [(m["id"], m["text"]) for m in sender.history(recipient.name) if m["outgoing"]]
-    got = [(m["id"], m["text"]) for m in recipient.history(sender.name) if not m["outgoing"]]
-    assert got == sent, describe([t for _, t in got], [t for _, t in sent])
-    assert len(set(got)) == len(got)
-    if texts is not None:
-        assert [t for _, t in got] == texts, describe([t for _, t in got], texts)
 
 
 def friends(lab, *relay_options):
