@@ -38,6 +38,10 @@ CASES = [
      "until [ -e $TMPDIR/d ]; do :; done; echo ok 1 - a", 9, (1, 1, 0)),
     ("sanitizer", 'echo x >"${ASAN_OPTIONS%%:*}.1" 2>/dev/null; '
      'echo race >"$(dirname "$HOME")/sanitizer-report.7"; echo ok 1 - a', 9, (1, 1, 0)),
+    ("killed during the leak check", 'echo "==7==Unable to get registers from thread 9." '
+     '>"$(dirname "$HOME")/sanitizer-report.7"; echo ok 1 - a', 9, (1, 0, 0)),
+    ("a leak and that", 'printf "==7==Unable to get registers from thread 9.\nleak\n" '
+     '>"$(dirname "$HOME")/sanitizer-report.7"; echo ok 1 - a', 9, (1, 1, 0)),
     ("own folder", 'test -d "$TMPDIR" && test -d "$HOME" && echo ok 1 - a', 9, (1, 0, 0)),
     ("no such program", None, 9, (0, 1, 0)),
 ]
