@@ -103,7 +103,7 @@ static void take(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
     enum sotto_err e = SOTTO_OK;
 
-    sotto_bucket_take(&c->bucket, rules[q->type].units, c->heard_mono);
+    sotto_bucket_take(&c->allowance->work, rules[q->type].units, c->heard_mono);
     /* Frames of a submit before the last one get no answer. */
     if (q->type != SOTTO_REQ_SUBMIT || !q->u.submit.more)
         e = note_id(c, q->id);
@@ -122,8 +122,8 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
         return;
     sotto_relay_touch(c);
     c->heard_mono = sotto_relay_mono(c->r);
-    if (c->bytes.rate > 0)
-        sotto_bucket_take(&c->bytes, (uint32_t)len, c->heard_mono);
+    if (c->allowance->bytes.rate > 0)
+        sotto_bucket_take(&c->allowance->bytes, (uint32_t)len, c->heard_mono);
     if (sotto_hot_request(body, len, &hot)) {
         take(c, &hot);
         return;
@@ -173,29 +173,24 @@ void sotto_relay_conn_undo(struct sotto_relay_conn *c)
         sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
 }
 
-static uint64_t debt_ms(struct sotto_relay_conn *c, uint64_t mono)
-{
-    uint64_t work = sotto_bucket_debt_ms(&c->bucket, mono);
-    uint64_t bytes = c->bytes.rate > 0 ? sotto_bucket_debt_ms(&c->bytes, mono) : 0;
-
-    return work > bytes ? work : bytes;
-}
-
+/* A debt may be another connection's of the same account: whenever it is found, it is noted that
+ * this one is to be read again when it is paid. */
 static bool wants_input(struct sotto_relay_conn *c)
 {
-    return !c->s.ending && c->out.n + c->pending <= OUTPUT_HIGH &&
-           debt_ms(c, sotto_relay_mono(c->r)) == 0;
+    uint64_t mono = sotto_relay_mono(c->r), debt = sotto_allowance_debt_ms(c->allowance, mono);
+
+    c->in_debt = debt > 0;
+    if (debt > 0 && mono + debt < c->r->next_debt)
+        c->r->next_debt = mono + debt;
+    return !c->s.ending && c->out.n + c->pending <= OUTPUT_HIGH && debt == 0;
 }
 
 void sotto_relay_conn_settle(struct sotto_relay_conn *c)
 {
-    uint64_t mono = sotto_relay_mono(c->r), debt = debt_ms(c, mono);
+    bool wants = wants_input(c);
 
     c->touched = false;
-    c->in_debt = debt > 0;
-    if (debt > 0 && mono + debt < c->r->next_debt)
-        c->r->next_debt = mono + debt;
-    if (c->out.n > 0 || c->s.ending || wants_input(c) != c->wanted_input)
+    if (c->out.n > 0 || c->s.ending || wants != c->wanted_input)
         sotto_relay_ready(c);
 }
 
@@ -333,6 +328,7 @@ void sotto_relay_conn_rest(struct sotto_relay_conn *c)
 
 void sotto_relay_conn_free(struct sotto_relay_conn *c)
 {
+    sotto_allowances_leave(&c->r->allowances, c->allowance, sotto_mono_ms(c->r->env));
     sotto_relay_login_end(c);
     sotto_answers_forget(c);
     sotto_relay_assembly_free(c->assembly);

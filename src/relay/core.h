@@ -6,6 +6,7 @@
 
 #include "auth/opaque.h"
 #include "auth/proof.h"
+#include "relay/allowance.h"
 #include "relay/counters.h"
 #include "relay/limits.h"
 #include "relay/relay.h"
@@ -112,7 +113,7 @@ struct sotto_relay_conn {
     bool wanted_input; /* as last told */
     bool pumping;      /* in the list of boxes to be looked at after the turn */
     struct sotto_relay_conn *next_pump;
-    struct bucket bucket, bytes; /* bytes.rate 0: as many as it likes */
+    struct allowance *allowance; /* its own, or its account's */
     struct sotto_source source;
     bool in_debt;
     bool broke_protocol; /* ends, whatever becomes of the turn */
@@ -201,6 +202,7 @@ struct sotto_relay {
     size_t person_count;
     uint64_t person_seed;
 
+    struct allowances allowances;
     struct guard name_guard, address_guard, stranger_guard;
     struct guard sign_in_guard, sign_up_guard, bundle_guard, line_guard;
     uint64_t mono; /* 0: not looked at in this turn */

@@ -42,6 +42,31 @@ uint64_t sotto_bucket_debt_ms(struct bucket *b, uint64_t mono)
     return b->milli >= 0 ? 0 : (uint64_t)(-b->milli + b->rate - 1) / b->rate;
 }
 
+bool sotto_bucket_full(struct bucket *b, uint64_t mono)
+{
+    refill(b, mono);
+    return b->milli >= full(b);
+}
+
+void sotto_bucket_rate(struct bucket *b, uint32_t rate, uint64_t mono)
+{
+    bool limited = b->rate > 0;
+
+    refill(b, mono);
+    b->rate = rate;
+    if (!limited)
+        b->milli = full(b);
+    refill(b, mono);
+}
+
+void sotto_bucket_charge(struct bucket *b, struct bucket *other, uint64_t mono)
+{
+    refill(b, mono);
+    refill(other, mono);
+    if (b->rate > 0) /* else there is no limit, and nothing would ever be paid back */
+        b->milli -= full(other) - other->milli;
+}
+
 enum sotto_err sotto_guard_init(struct guard *g, const struct sotto_env *env)
 {
     enum sotto_err e = sotto_random(env, g->key.b, sizeof g->key.b);

@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "base/secret.h"
 
-/* How much work a connection may ask for: fills with time, may go into debt, and no more is read
- * from it while it is in debt. */
+/* How much work may be asked for: fills with time, may go into debt, and no more is read from
+ * whoever is in debt. */
 struct bucket {
     int64_t milli; /* thousandths of a unit */
     uint64_t mono;
@@ -22,6 +22,11 @@ void sotto_bucket_init(struct bucket *b, uint32_t rate, uint64_t mono);
 void sotto_bucket_take(struct bucket *b, uint32_t units, uint64_t mono);
 /* Milliseconds until it is out of debt; 0: now. */
 uint64_t sotto_bucket_debt_ms(struct bucket *b, uint64_t mono);
+bool sotto_bucket_full(struct bucket *b, uint64_t mono);
+/* Another rate from now on; debts stay. After 0 (no limit) it is full. */
+void sotto_bucket_rate(struct bucket *b, uint32_t rate, uint64_t mono);
+/* Takes from b what is missing in other. */
+void sotto_bucket_charge(struct bucket *b, struct bucket *other, uint64_t mono);
 
 /*
  * Remembers how often something was tried, in a table of fixed size: a name with wrong passwords,

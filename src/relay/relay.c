@@ -158,6 +158,7 @@ void sotto_relay_free(struct sotto_relay *r)
     sotto_relay_boxes_free(r);
     sotto_directory_forget_all(r);
     free(r->persons);
+    sotto_allowances_free(&r->allowances);
     free(r->envelope);
     sotto_guard_free(&r->name_guard);
     sotto_guard_free(&r->address_guard);
@@ -207,12 +208,12 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
     c->opened_mono = c->heard_mono = mono;
     c->wanted_input = true;
     c->out = SOTTO_BUF(OUTPUT_MAX);
-    sotto_bucket_init(&c->bucket, r->config.requests_per_second, mono);
-    sotto_bucket_init(&c->bytes, r->config.bytes_per_second, mono);
+    c->allowance =
+        sotto_allowance_new(r->config.requests_per_second, r->config.bytes_per_second, mono);
     sotto_source_of(peer->address, &c->source);
-    if ((e = say_hello(r, &c->out)) != 0) {
-        sotto_buf_free(&c->out);
-        free(c);
+    e = c->allowance != NULL ? say_hello(r, &c->out) : SOTTO_ERR_NOMEM;
+    if (e != 0) {
+        sotto_relay_conn_free(c);
         return e;
     }
     c->next = r->conns;
@@ -355,6 +356,9 @@ static void attach(struct sotto_relay *r, struct sotto_relay_conn *c)
                         "this device signed in on another connection");
     b->conn = c;
     b->low_told = false;
+    c->allowance = sotto_allowances_join(&r->allowances, c->allowance, c->s.account,
+                                         r->config.requests_per_second, r->config.bytes_per_second,
+                                         sotto_relay_mono(r));
     sotto_count(&r->counters, SOTTO_COUNT_SIGN_INS, 1);
 }
 
@@ -637,6 +641,7 @@ void sotto_relay_tick(struct sotto_relay *r)
     if (sweep) {
         r->next_sweep = mono + SWEEP_MS;
         r->sweeping = true;
+        sotto_allowances_sweep(&r->allowances, mono);
         if (e == 0)
             e = sweep_store(r);
     }

@@ -33,9 +33,11 @@ struct sotto_relay_config {
     uint32_t quota_messages; /* per box */
     uint64_t quota_bytes;
     uint32_t lifetime_days;
-    uint32_t requests_per_second; /* of one connection; dear requests count for many */
+    /* Of one account over all its connections, before sign-in of one connection. Dear requests count
+     * for many. */
+    uint32_t requests_per_second;
     /* The rest may be 0: no limit. What an address is: relay/source.h. */
-    uint32_t bytes_per_second;    /* of one connection */
+    uint32_t bytes_per_second;    /* the same */
     uint32_t sign_ins_per_minute; /* of one device */
     uint32_t sign_ups_per_hour;   /* from one address */
     uint32_t bundles_per_hour;    /* for one account */

@@ -243,6 +243,23 @@ def check_too_fast(lab):
             w.serves()
 
 
+def check_comes_again(lab):
+    """who hangs up and signs in again is not allowed more: requests and bytes count for the account"""
+    with World(lab, "--requests-per-second", "200", "--bytes-per-second", "100000") as w:
+        mallory = Account(w.relay, "mallory")
+        for bodies, units in (([rogue.ping(7)] * 400, 400 / 200),
+                              ([rogue.request(7, 26, rogue.data(9, bytes(60000)))] * 4, 240 / 100)):
+            begin = time.monotonic()
+            for _ in range(4):
+                with mallory.connect() as c:
+                    assert c.send(*bodies)
+                    for _ in bodies:
+                        assert c.answer(7)[0] == rogue.DONE
+            # The first is free, what the last one owes nobody waits for.
+            assert time.monotonic() - begin > 4 * units - units - 2.5 - 0.2, "that was no limit"
+        w.serves()
+
+
 def check_sign_ins(lab):
     """a device that signs in too often is told how long to wait; the log says so once"""
     with World(lab, "--sign-ins-per-minute", "40") as w:

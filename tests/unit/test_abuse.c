@@ -155,6 +155,77 @@ static void test_bytes(void **state)
     client_free(&c);
 }
 
+/* --- an account with many connections --- */
+
+static void flood(struct client *c, unsigned pings)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_PING};
+
+    while (pings-- > 0)
+        client_send(c, &q);
+}
+
+static bool named(struct client *c)
+{
+    struct sotto_relay_conn *conn;
+    bool found = false;
+
+    assert_int_equal(sotto_relay_turn(r.relay), 0);
+    while ((conn = sotto_relay_next(r.relay)) != NULL)
+        found |= conn == c->conn;
+    return found;
+}
+
+/* Its devices share one rate; the one that asked for nothing waits with the other, and is read
+ * again when the debt is paid, though nothing happened on it. */
+static void test_devices_share(void **state)
+{
+    struct dev phone;
+    struct client p;
+
+    dev_second(&r, &phone, &alice);
+    dev_add(&r, &alice, &a, &phone, &p);
+    rig_pass(&r, 10000);
+    flood(&a, 4 * SOTTO_RELAY_REQUESTS_PER_SECOND);
+    rig_turn(&r);
+    assert_false(sotto_relay_wants_input(a.conn));
+    sotto_relay_sent(p.conn, 0);
+    rig_turn(&r);
+    assert_false(sotto_relay_wants_input(p.conn));
+    assert_true(sotto_relay_wants_input(b.conn));
+    r.env.mono += 2000;
+    sotto_relay_tick(r.relay);
+    assert_true(named(&p));
+    assert_true(sotto_relay_wants_input(p.conn));
+    assert_true(sotto_relay_wants_input(a.conn));
+    client_free(&p);
+}
+
+/* Signing in anew gives nothing anew, and what was asked for in the turn of the sign-in counts. */
+static void test_coming_again(void **state)
+{
+    struct sotto_request q;
+    struct client c;
+
+    rig_pass(&r, 10000);
+    client_open(&r, &c, NULL);
+    q = dev_sign_in(&alice, &c);
+    client_send(&c, &q);
+    flood(&c, 4 * SOTTO_RELAY_REQUESTS_PER_SECOND);
+    rig_turn(&r);
+    assert_false(sotto_relay_wants_input(c.conn));
+    client_free(&c);
+    for (int i = 0; i < 3; i++) {
+        dev_connect(&r, &alice, &c, 0);
+        assert_false(sotto_relay_wants_input(c.conn));
+        client_free(&c);
+    }
+    rig_pass(&r, 10000);
+    dev_connect(&r, &alice, &c, 0);
+    assert_true(sotto_relay_wants_input(c.conn));
+    client_free(&c);
+}
+
 /* --- passphrases --- */
 
 static struct sotto_answer *try_passphrase(struct client *c, const char *name)
@@ -273,8 +344,9 @@ static void test_a_line_a_minute(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_sign_ins), CASE(test_sign_ups),           CASE(test_bundles),
-        CASE(test_bytes),    CASE(test_slower_then_locked), CASE(test_a_line_a_minute),
+        CASE(test_sign_ins),      CASE(test_sign_ups),           CASE(test_bundles),
+        CASE(test_bytes),         CASE(test_slower_then_locked), CASE(test_a_line_a_minute),
+        CASE(test_devices_share), CASE(test_coming_again),
     };
 
     sotto_log_set(count_lines, NULL, SOTTO_LOG_DEBUG);
