@@ -2,17 +2,14 @@
 #include "run/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "run/local.h"
 
 #define VERSION 1
 #define NAME    "engine.sock"
@@ -164,48 +161,15 @@ enum sotto_err sotto_call_decode(const uint8_t *data, size_t len, struct sotto_c
     return err;
 }
 
-/* --- where --- */
-
-/* Socket names are short (108 bytes): reached through the folder's descriptor, a profile may lie as
- * deep as it likes. The descriptor has to stay open until bind or connect is done. */
-static int socket_address(const char *dir, struct sockaddr_un *ret)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    memset(ret, 0, sizeof *ret);
-    ret->sun_family = AF_UNIX;
-    snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/" NAME, fd);
-    return fd;
-}
-
-/* Never waits: with many callers before us (EAGAIN) the engine's process may be a halted one. */
-static int connect_to(const char *dir)
-{
-    struct sockaddr_un at;
-    int dir_fd = socket_address(dir, &at), fd, rc, saved;
-
-    if (dir_fd < 0)
-        return -1;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&at, sizeof at);
-    saved = errno;
-    close(dir_fd);
-    if (rc != 0 && fd >= 0) {
-        close(fd);
-        fd = -1;
-    }
-    errno = saved;
-    return fd;
-}
-
 bool sotto_control_alive(const char *dir)
 {
-    int fd = connect_to(dir);
+    int fd;
+    enum sotto_err e = sotto_local_connect(dir, NAME, 0, &fd);
 
-    if (fd < 0)
-        return errno == EAGAIN;
-    close(fd);
-    return true;
+    if (e == 0)
+        close(fd);
+    /* With many callers before us the engine's process may be a halted one. */
+    return e == 0 || e == SOTTO_ERR_AGAIN;
 }
 
 /* --- the engine's side --- */
@@ -222,9 +186,7 @@ struct sotto_control {
     struct sotto_loop *loop;
     const struct sotto_control_ops *ops;
     void *ctx;
-    char *dir;
-    int fd;
-    struct sotto_watch *watch;
+    struct sotto_local *local;
     struct caller *callers;
     size_t caller_count;
     uint32_t next_origin;
@@ -256,16 +218,6 @@ static void callers_sweep(struct sotto_control *c)
         at = &c->callers; /* gone() may have added events, and ends, for others */
     }
     c->busy--;
-}
-
-/* Same user, or root. */
-static bool may_call(int fd)
-{
-    struct ucred who;
-    socklen_t len = sizeof who;
-
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
-           (who.uid == geteuid() || who.uid == 0);
 }
 
 static enum sotto_err greet(struct caller *k, struct sotto_bytes frame)
@@ -366,16 +318,12 @@ static void caller_ready(void *ctx, int events)
     callers_sweep(c);
 }
 
-static void accept_caller(void *ctx, int events)
+static void on_caller(void *ctx, int fd, unsigned uid)
 {
     struct sotto_control *c = ctx;
-    int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct caller *k;
 
-    (void)events;
-    if (fd < 0)
-        return;
-    if (!may_call(fd) || c->caller_count == CALLERS_MAX || (k = calloc(1, sizeof *k)) == NULL) {
+    if (c->caller_count == CALLERS_MAX || (k = calloc(1, sizeof *k)) == NULL) {
         close(fd);
         return;
     }
@@ -402,54 +350,31 @@ enum sotto_err sotto_control_listen(struct sotto_loop *loop, const char *dir,
                                     struct sotto_control **ret)
 {
     struct sotto_control *c = calloc(1, sizeof *c);
-    struct sockaddr_un at;
-    mode_t mask;
-    int dir_fd, rc = -1;
+    enum sotto_err e;
 
-    if (c == NULL || (c->dir = strdup(dir)) == NULL) {
-        free(c);
+    if (c == NULL)
         return SOTTO_ERR_NOMEM;
-    }
     c->loop = loop;
     c->ops = ops;
     c->ctx = ctx;
-    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    dir_fd = socket_address(dir, &at);
-    if (c->fd >= 0 && dir_fd >= 0) {
-        (void)unlinkat(dir_fd, NAME, 0);
-        mask = umask(0177);
-        rc = bind(c->fd, (struct sockaddr *)&at, sizeof at);
-        umask(mask);
-        if (rc == 0)
-            rc = listen(c->fd, BACKLOG);
+    if ((c->later = sotto_timer_new(loop, see_to_callers, c)) == NULL)
+        e = SOTTO_ERR_NOMEM;
+    else
+        e = sotto_local_listen(loop, dir, NAME, BACKLOG, on_caller, c, &c->local);
+    if (e != 0) {
+        sotto_control_free(c);
+        return e;
     }
-    if (dir_fd >= 0)
-        close(dir_fd);
-    if (rc == 0 && (c->later = sotto_timer_new(loop, see_to_callers, c)) != NULL &&
-        (c->watch = sotto_watch_new(loop, c->fd, accept_caller, c)) != NULL) {
-        sotto_watch_set(c->watch, SOTTO_WATCH_READ);
-        *ret = c;
-        return SOTTO_OK;
-    }
-    sotto_control_free(c);
-    return SOTTO_ERR_IO;
+    *ret = c;
+    return SOTTO_OK;
 }
 
 void sotto_control_free(struct sotto_control *c)
 {
-    int dir_fd;
-
     if (c == NULL)
         return;
-    /* The name goes first: who comes now waits for the profile's lock instead. */
-    if ((dir_fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0) {
-        (void)unlinkat(dir_fd, NAME, 0);
-        close(dir_fd);
-    }
-    sotto_watch_free(c->watch);
+    sotto_local_free(c->local); /* who comes now waits for the profile's lock instead */
     sotto_timer_free(c->later);
-    if (c->fd >= 0)
-        close(c->fd);
     while (c->callers != NULL) {
         struct caller *k = c->callers;
 
@@ -458,7 +383,6 @@ void sotto_control_free(struct sotto_control *c)
         pipe_close(&k->pipe);
         free(k);
     }
-    free(c->dir);
     free(c);
 }
 
@@ -562,10 +486,10 @@ enum sotto_err sotto_attach(struct sotto_loop *loop, const char *dir, const char
     struct sotto_attached *a;
     uint8_t head[4] = {VERSION, passphrase != NULL};
     size_t at, len = passphrase != NULL ? strlen(passphrase) : 0;
-    int fd = connect_to(dir);
+    int fd;
     enum sotto_err err;
 
-    if (fd < 0)
+    if (sotto_local_connect(dir, NAME, 0, &fd) != 0)
         return SOTTO_ERR_NOT_FOUND;
     if (len > 4096 || (a = calloc(1, sizeof *a)) == NULL) {
         close(fd);

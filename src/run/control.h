@@ -7,12 +7,13 @@
 #include "run/event.h"
 
 /*
- * The control socket DIR/engine.sock (0600, same user only): how a second process hands its calls
- * to the one that runs the engine, and gets its events. Frames: u32 length | body, at most 1 MiB.
- * First frame of the client: u8 version | u8 has passphrase | field16 passphrase. A passphrase that
- * is given must be the right one; none is needed, as with an agent that was unlocked. First answer:
- * u8 version | u8 0 welcome, 1 wrong passphrase. Then calls one way, events the other. After a
- * wrong passphrase the next one is looked at after a pause, which grows.
+ * The control socket DIR/engine.sock (run/local.h: the same user and root only): how a second
+ * process hands its calls to the one that runs the engine, and gets its events. Frames: u32 length
+ * | body, at most 1 MiB. First frame of the client: u8 version | u8 has passphrase | field16
+ * passphrase. A passphrase that is given must be the right one; none is needed, as with an agent
+ * that was unlocked. First answer: u8 version | u8 0 welcome, 1 wrong passphrase. Then calls one
+ * way, events the other. After a wrong passphrase the next one is looked at after a pause, which
+ * grows.
  */
 #define SOTTO_CONTROL_MAX (1024 * 1024)
 
@@ -25,7 +26,7 @@ struct sotto_control_ops {
     void (*gone)(void *ctx, uint32_t origin);
 };
 /* A socket left behind by a process that was killed is replaced: the caller holds the profile's
- * lock. IO, NOMEM. */
+ * lock. Errors as of sotto_local_listen(). */
 enum sotto_err sotto_control_listen(struct sotto_loop *loop, const char *dir,
                                     const struct sotto_control_ops *ops, void *ctx,
                                     struct sotto_control **ret);

@@ -2,40 +2,25 @@
 #include "run/operator.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "relay/admin.h"
 #include "run/audit.h"
+#include "run/local.h"
 
 #define NAME        "operator.sock"
 #define BACKLOG     8
 #define CALLERS_MAX 8
 #define CALLER_MS   30000 /* to ask, to be answered, and to take the answer */
 #define WAIT_MS     60000 /* a relay that answers nothing for so long is halted */
-#define PAUSE_MS    500
 #define WHY         512
-
-/* Socket names are short: reached through the folder's descriptor, which has to stay open until
- * bind or connect is done. */
-static int socket_address(const char *dir, struct sockaddr_un *ret)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    memset(ret, 0, sizeof *ret);
-    ret->sun_family = AF_UNIX;
-    snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/" NAME, fd);
-    return fd;
-}
 
 /* --- the relay's side --- */
 
@@ -59,9 +44,7 @@ struct sotto_operator {
     sotto_loop_fn *turn;
     void *ctx;
     char *dir;
-    int fd;
-    struct sotto_watch *watch;
-    struct sotto_timer *pause;
+    struct sotto_local *local;
     struct caller *callers;
     size_t count;
 };
@@ -281,40 +264,17 @@ static void caller_ready(void *ctx, int events)
         caller_free(k);
 }
 
-static void accept_again(void *ctx)
+static void on_caller(void *ctx, int fd, unsigned uid)
 {
     struct sotto_operator *o = ctx;
-
-    sotto_watch_set(o->watch, SOTTO_WATCH_READ);
-}
-
-static void accept_caller(void *ctx, int events)
-{
-    struct sotto_operator *o = ctx;
-    int fd = accept4(o->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    struct ucred who;
-    socklen_t len = sizeof who;
     struct caller *k;
 
-    if (fd < 0) {
-        /* Without descriptors the loop would turn for nothing: look again in a while. */
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            sotto_watch_set(o->watch, 0);
-            sotto_timer_start(o->pause, PAUSE_MS);
-        }
-        return;
-    }
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 ||
-        (who.uid != geteuid() && who.uid != 0) || o->count == CALLERS_MAX ||
-        (k = calloc(1, sizeof *k)) == NULL) {
+    if (o->count == CALLERS_MAX || (k = calloc(1, sizeof *k)) == NULL) {
         close(fd);
         return;
     }
-    *k = (struct caller){.next = o->callers,
-                         .o = o,
-                         .fd = fd,
-                         .uid = who.uid,
-                         .out = SOTTO_BUF(SOTTO_OPERATOR_LINES)};
+    *k = (struct caller){
+        .next = o->callers, .o = o, .fd = fd, .uid = uid, .out = SOTTO_BUF(SOTTO_OPERATOR_LINES)};
     o->callers = k;
     o->count++;
     if ((k->watch = sotto_watch_new(o->loop, fd, caller_ready, k)) == NULL ||
@@ -331,9 +291,7 @@ enum sotto_err sotto_operator_listen(struct sotto_loop *loop, const char *dir,
                                      struct sotto_operator **ret)
 {
     struct sotto_operator *o = calloc(1, sizeof *o);
-    struct sockaddr_un at;
-    int dir_fd, rc = -1;
-    mode_t mask;
+    enum sotto_err e;
 
     if (o == NULL || (o->dir = strdup(dir)) == NULL) {
         free(o);
@@ -343,42 +301,19 @@ enum sotto_err sotto_operator_listen(struct sotto_loop *loop, const char *dir,
     o->relay = relay;
     o->turn = turn;
     o->ctx = ctx;
-    o->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    dir_fd = socket_address(dir, &at);
-    if (o->fd >= 0 && dir_fd >= 0) {
-        (void)unlinkat(dir_fd, NAME, 0);
-        mask = umask(0177);
-        rc = bind(o->fd, (struct sockaddr *)&at, sizeof at);
-        umask(mask);
-        if (rc == 0)
-            rc = listen(o->fd, BACKLOG);
-    }
-    if (dir_fd >= 0)
-        close(dir_fd);
-    if (rc != 0 || (o->pause = sotto_timer_new(loop, accept_again, o)) == NULL ||
-        (o->watch = sotto_watch_new(loop, o->fd, accept_caller, o)) == NULL) {
+    if ((e = sotto_local_listen(loop, dir, NAME, BACKLOG, on_caller, o, &o->local)) != 0) {
         sotto_operator_free(o);
-        return SOTTO_ERR_IO;
+        return e;
     }
-    sotto_watch_set(o->watch, SOTTO_WATCH_READ);
     *ret = o;
     return SOTTO_OK;
 }
 
 void sotto_operator_free(struct sotto_operator *o)
 {
-    int dir_fd;
-
     if (o == NULL)
         return;
-    if ((dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0) {
-        (void)unlinkat(dir_fd, NAME, 0);
-        close(dir_fd);
-    }
-    sotto_watch_free(o->watch);
-    sotto_timer_free(o->pause);
-    if (o->fd >= 0)
-        close(o->fd);
+    sotto_local_free(o->local);
     while (o->callers != NULL)
         caller_free(o->callers);
     free(o->dir);
@@ -386,23 +321,6 @@ void sotto_operator_free(struct sotto_operator *o)
 }
 
 /* --- the other side --- */
-
-static int connect_to(const char *dir)
-{
-    struct sockaddr_un at;
-    int dir_fd = socket_address(dir, &at), fd, rc;
-
-    if (dir_fd < 0)
-        return -1;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&at, sizeof at);
-    close(dir_fd);
-    if (rc == 0)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
 
 static enum sotto_err read_all(int fd, struct sotto_buf *in)
 {
@@ -465,10 +383,15 @@ enum sotto_err sotto_operator_call(const char *dir, const char *request,
     text[0] = '\0';
     if (n < 0 || (size_t)n >= sizeof line)
         return SOTTO_ERR_USAGE;
-    if ((fd = connect_to(dir)) < 0)
+    e = sotto_local_connect(dir, NAME, WAIT_MS, &fd);
+    if (e != 0 && e != SOTTO_ERR_AGAIN)
         return SOTTO_ERR_NOT_FOUND;
-    e = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? read_all(fd, &in) : SOTTO_ERR_CLOSED;
-    close(fd);
+    if (e == SOTTO_ERR_AGAIN) {
+        e = SOTTO_ERR_TIMEOUT;
+    } else {
+        e = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? read_all(fd, &in) : SOTTO_ERR_CLOSED;
+        close(fd);
+    }
     if (in.n == 0 && e != SOTTO_ERR_TIMEOUT)
         e = SOTTO_ERR_AGAIN;
     snprintf(text, room, "%s",
