@@ -160,8 +160,9 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
 }
 
 /*
- * A number of a later boot than this one cannot come from this relay: it was restored without
- * anybody saying so, or the device is wrong. Nothing is dropped on its word then.
+ * A number that was not given out cannot come from this relay as it is: it was restored without
+ * anybody saying so, or it lied to the device in between, or the device is wrong. Nothing is
+ * dropped on its word then.
  */
 enum sotto_err sotto_relay_begin(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
@@ -172,7 +173,7 @@ enum sotto_err sotto_relay_begin(struct sotto_relay_conn *c, const struct sotto_
 
     if (b == NULL || f == NULL)
         return SOTTO_ERR_NOMEM;
-    if (committed >> 40 > c->r->epoch) {
+    if (committed >= sotto_box_next_seq(c->r, b)) {
         sotto_log_peer("a device claims to have committed what was never sent; ignored");
         committed = 0;
     }
