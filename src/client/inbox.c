@@ -46,6 +46,7 @@ void sotto_inbox_clear(struct sotto_engine *e)
     }
     e->in_last = &e->in_first;
     e->in_size = 0;
+    e->in_top = 0;
     e->in_paused = false;
 }
 
@@ -54,6 +55,10 @@ void sotto_inbox_deliver(struct sotto_engine *e, const struct sotto_answer *a)
     size_t len = a->u.deliver.envelope.n;
     struct incoming *in;
 
+    if (a->u.deliver.seq == 0) {
+        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay delivered without a number");
+        return;
+    }
     if (e->in_size + sizeof *in + len > SOTTO_INBOX_MAX) {
         sotto_engine_trouble(e, SOTTO_ERR_TOO_LARGE, "the relay sends more than was acknowledged");
         return;
@@ -545,8 +550,12 @@ static enum sotto_err run_batch(struct sotto_engine *e, uint64_t *ret_seq, bool 
     for (size_t n = 0; in != NULL && n < BATCH; n++, in = in->next) {
         if ((err = take_incoming(e, in, &v)) != SOTTO_OK || v == PAUSED)
             break;
-        seq = in->seq;
+        if (in->seq > seq)
+            seq = in->seq;
     }
+    /* A relay that counts backwards would have us say less than we said, as an older copy does. */
+    if (seq != 0 && seq < e->in_top)
+        seq = e->in_top;
     if (err == SOTTO_OK && seq != 0)
         err = sotto_setting_put_u64(e->p, "inbox.committed", seq);
     if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK && !SOTTO_PLANTED(MUTANT_ACK_LOST)) {
@@ -562,6 +571,7 @@ static enum sotto_err run_batch(struct sotto_engine *e, uint64_t *ret_seq, bool 
     }
     if (e->in_first == NULL)
         e->in_last = &e->in_first;
+    e->in_top = seq > e->in_top ? seq : e->in_top;
     *ret_seq = seq;
     *ret_paused = v == PAUSED;
     return SOTTO_OK;

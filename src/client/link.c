@@ -463,6 +463,7 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
         sotto_engine_trouble(e, err, "the profile cannot be written");
         return;
     }
+    e->in_top = a->u.signed_in.acked;
     e->one_time_left = a->u.signed_in.one_time_left;
     e->relay_list_version = a->u.signed_in.list_version;
     sotto_ask(e, &begin, begun, NULL);

@@ -206,6 +206,7 @@ struct sotto_engine {
     struct incoming *in_first, **in_last;
     bool in_paused; /* the first one waits for a list */
     size_t in_size;
+    uint64_t in_top;    /* committed on this connection, or known to the relay before it */
     bool draining;      /* asking whether ... */
     bool queue_drained; /* everything that the relay had at Begin was processed */
     int quiet_pings;
