@@ -204,6 +204,7 @@ static void take_connection(struct receiving *r, const struct sotto_connection *
         r->online = true;
         r->cli->offline_said = false;
     } else if (c->state == SOTTO_OFFLINE) {
+        r->online = false;
         if (!r->cli->offline_said && c->text[0] != 0)
             sotto_out_error("%s", c->text);
         r->cli->offline_said = true;
