@@ -178,31 +178,6 @@ static bool take_text(struct job *j, struct sotto_bytes s)
     return true;
 }
 
-static bool op_has_name(enum sotto_op op)
-{
-    switch (op) {
-    case SOTTO_OP_SEND:
-    case SOTTO_OP_HISTORY:
-    case SOTTO_OP_ACCEPT:
-    case SOTTO_OP_BLOCK:
-    case SOTTO_OP_UNBLOCK:
-    case SOTTO_OP_SAFETY:
-    case SOTTO_OP_CONFIRM:
-    case SOTTO_OP_ACCEPT_IDENTITY:
-    case SOTTO_OP_TYPING:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* These do nothing without the relay. */
-static bool op_needs_online(enum sotto_op op)
-{
-    return op == SOTTO_OP_REGISTER || op == SOTTO_OP_LOGIN || op == SOTTO_OP_APPROVE ||
-           op == SOTTO_OP_REVOKE || op == SOTTO_OP_ACCOUNT_DELETE;
-}
-
 static enum sotto_err put_relay(struct sotto_engine *e, uint8_t (*pins)[32], size_t count,
                                 const struct sotto_invite *moved)
 {
@@ -257,6 +232,45 @@ static void trust(struct sotto_engine *e, struct job *j)
     e->ops->connect_now(e->ctx);
 }
 
+/* --- what each call is --- */
+
+enum {
+    NAMED = 1,  /* its first string is the name of an account */
+    ONLINE = 2, /* does nothing without the relay */
+    AGAIN = 4   /* what has to wait for the relay is tried again when it is there */
+};
+
+static const struct op {
+    void (*run)(struct sotto_engine *e, struct job *j);
+    unsigned flags;
+} ops[SOTTO_OP_LAST + 1] = {
+    [SOTTO_OP_REGISTER] = {sotto_account_register, ONLINE},
+    [SOTTO_OP_LOGIN] = {sotto_account_login, ONLINE},
+    [SOTTO_OP_DEVICES] = {sotto_devices_list, AGAIN},
+    [SOTTO_OP_APPROVE] = {sotto_devices_approve, ONLINE | AGAIN},
+    [SOTTO_OP_REVOKE] = {sotto_devices_revoke, ONLINE | AGAIN},
+    [SOTTO_OP_ACCOUNT_DELETE] = {sotto_devices_delete_account, ONLINE | AGAIN},
+    [SOTTO_OP_SEND] = {sotto_outbox_send, NAMED | AGAIN},
+    [SOTTO_OP_RECEIVE] = {sotto_receive_start, 0},
+    [SOTTO_OP_HISTORY] = {sotto_view_history, NAMED},
+    [SOTTO_OP_DELETE] = {sotto_view_delete, 0},
+    [SOTTO_OP_RESEND] = {sotto_outbox_resend, 0},
+    [SOTTO_OP_CONTACTS] = {sotto_contacts_list, 0},
+    [SOTTO_OP_ACCEPT] = {sotto_contacts_accept, NAMED | AGAIN},
+    [SOTTO_OP_BLOCK] = {sotto_contacts_block, NAMED | AGAIN},
+    [SOTTO_OP_UNBLOCK] = {sotto_contacts_unblock, NAMED},
+    [SOTTO_OP_SAFETY] = {sotto_contacts_safety, NAMED | AGAIN},
+    [SOTTO_OP_CONFIRM] = {sotto_contacts_confirm, NAMED | AGAIN},
+    [SOTTO_OP_ACCEPT_IDENTITY] = {sotto_contacts_accept_identity, NAMED},
+    [SOTTO_OP_TRUST] = {trust, 0},
+    [SOTTO_OP_STATUS] = {sotto_view_status, AGAIN},
+};
+
+static bool is(enum sotto_op op, unsigned flag)
+{
+    return (unsigned)op <= SOTTO_OP_LAST && (ops[op].flags & flag) != 0;
+}
+
 /* Everything that one profile without an account cannot do. */
 static bool allowed(struct sotto_engine *e, struct job *j)
 {
@@ -279,7 +293,7 @@ static bool allowed(struct sotto_engine *e, struct job *j)
                        "this profile has no account yet: sotto register INVITE --name NAME");
         return false;
     }
-    if ((e->revoked || e->deleted) && (op_needs_online(j->op) || j->op == SOTTO_OP_SEND)) {
+    if ((e->revoked || e->deleted) && (is(j->op, ONLINE) || j->op == SOTTO_OP_SEND)) {
         sotto_job_done(e, j, SOTTO_RESULT_PROFILE,
                        e->deleted ? "the account was deleted"
                                   : "this device was removed from the account. Add it again in a "
@@ -291,70 +305,23 @@ static bool allowed(struct sotto_engine *e, struct job *j)
 
 static void run_now(struct sotto_engine *e, struct job *j)
 {
-    switch (j->op) {
-    case SOTTO_OP_REGISTER:
-        sotto_account_register(e, j);
-        break;
-    case SOTTO_OP_LOGIN:
-        sotto_account_login(e, j);
-        break;
-    case SOTTO_OP_SEND:
-        sotto_outbox_send(e, j);
-        break;
-    case SOTTO_OP_RESEND:
-        sotto_outbox_resend(e, j);
-        break;
-    case SOTTO_OP_RECEIVE:
-        sotto_receive_start(e, j);
-        break;
-    case SOTTO_OP_HISTORY:
-        sotto_view_history(e, j);
-        break;
-    case SOTTO_OP_DELETE:
-        sotto_view_delete(e, j);
-        break;
-    case SOTTO_OP_CONTACTS:
-        sotto_contacts_list(e, j);
-        break;
-    case SOTTO_OP_ACCEPT:
-        sotto_contacts_accept(e, j);
-        break;
-    case SOTTO_OP_BLOCK:
-        sotto_contacts_block(e, j);
-        break;
-    case SOTTO_OP_UNBLOCK:
-        sotto_contacts_unblock(e, j);
-        break;
-    case SOTTO_OP_SAFETY:
-        sotto_contacts_safety(e, j);
-        break;
-    case SOTTO_OP_CONFIRM:
-        sotto_contacts_confirm(e, j);
-        break;
-    case SOTTO_OP_ACCEPT_IDENTITY:
-        sotto_contacts_accept_identity(e, j);
-        break;
-    case SOTTO_OP_TRUST:
-        trust(e, j);
-        break;
-    case SOTTO_OP_STATUS:
-        sotto_view_status(e, j);
-        break;
-    case SOTTO_OP_DEVICES:
-        sotto_devices_list(e, j);
-        break;
-    case SOTTO_OP_APPROVE:
-        sotto_devices_approve(e, j);
-        break;
-    case SOTTO_OP_REVOKE:
-        sotto_devices_revoke(e, j);
-        break;
-    case SOTTO_OP_ACCOUNT_DELETE:
-        sotto_devices_delete_account(e, j);
-        break;
-    default:
+    if ((unsigned)j->op <= SOTTO_OP_LAST && ops[j->op].run != NULL)
+        ops[j->op].run(e, j);
+    else
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "unknown call");
+}
+
+void sotto_jobs_online(struct sotto_engine *e)
+{
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next) {
+        bool waited = j->phase == 0 && j->needs_online && is(j->op, AGAIN);
+
+        if (!j->dead && (j->op == SOTTO_OP_RECEIVE || waited))
+            run_now(e, j);
     }
+    e->iterating--;
+    sotto_jobs_sweep(e);
 }
 
 /* Calls without an answer. */
@@ -398,7 +365,7 @@ void sotto_engine_call(struct sotto_engine *e, const struct sotto_call *call)
         return;
     }
     e->iterating++;
-    if (op_has_name(call->op) && !take_name(j, call->s[0])) {
+    if (is(call->op, NAMED) && !take_name(j, call->s[0])) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE,
                        "that is no account name: small letters, digits, '.', '_' and '-', at "
                        "most 32, or a phone number with +");
@@ -436,13 +403,13 @@ void sotto_engine_call(struct sotto_engine *e, const struct sotto_call *call)
             sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
     } else if (call->op == SOTTO_OP_SEND && call->s[2].n != SOTTO_CONTENT_ID) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "a message needs an id");
-    } else if (!take_text(j, op_has_name(call->op) ? call->s[1] : call->s[0])) {
+    } else if (!take_text(j, is(call->op, NAMED) ? call->s[1] : call->s[0])) {
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
     }
     if (!j->dead && call->op == SOTTO_OP_SEND)
         memcpy(j->id, call->s[2].p, sizeof j->id);
     if (!j->dead && allowed(e, j)) {
-        j->needs_online = op_needs_online(j->op);
+        j->needs_online = is(j->op, ONLINE);
         run_now(e, j);
     }
     waits = !j->dead && j->needs_online && e->phase == LINK_DOWN;

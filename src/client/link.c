@@ -332,48 +332,7 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     sotto_tokens_flush(e);
     sotto_receipts_flush(e); /* those that the last connection or process did not get to */
     sotto_outbox_pump(e);
-    e->iterating++;
-    for (struct job *j = e->jobs; j != NULL; j = j->next)
-        if (!j->dead && j->op == SOTTO_OP_RECEIVE)
-            sotto_receive_start(e, j);
-        else if (!j->dead && j->phase == 0 && j->needs_online) {
-            switch (j->op) {
-            case SOTTO_OP_DEVICES:
-                sotto_devices_list(e, j);
-                break;
-            case SOTTO_OP_APPROVE:
-                sotto_devices_approve(e, j);
-                break;
-            case SOTTO_OP_REVOKE:
-                sotto_devices_revoke(e, j);
-                break;
-            case SOTTO_OP_ACCOUNT_DELETE:
-                sotto_devices_delete_account(e, j);
-                break;
-            case SOTTO_OP_SEND:
-                sotto_outbox_send(e, j);
-                break;
-            case SOTTO_OP_SAFETY:
-                sotto_contacts_safety(e, j);
-                break;
-            case SOTTO_OP_CONFIRM:
-                sotto_contacts_confirm(e, j);
-                break;
-            case SOTTO_OP_ACCEPT:
-                sotto_contacts_accept(e, j);
-                break;
-            case SOTTO_OP_BLOCK:
-                sotto_contacts_block(e, j);
-                break;
-            case SOTTO_OP_STATUS:
-                sotto_view_status(e, j);
-                break;
-            default:
-                break;
-            }
-        }
-    e->iterating--;
-    sotto_jobs_sweep(e);
+    sotto_jobs_online(e);
 }
 
 /* Notes the lease, the hello's pins and (when it is another) that the relay was restored. */

@@ -259,6 +259,8 @@ void sotto_job_done(struct sotto_engine *e, struct job *j, enum sotto_result res
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* "Could not reach the relay" with the cause, or the sign-in's failure; ends the job. */
 void sotto_job_offline(struct sotto_engine *e, struct job *j);
+/* The relay is there: those that had to wait for it. */
+void sotto_jobs_online(struct sotto_engine *e);
 void sotto_jobs_sweep(struct sotto_engine *e);
 void sotto_jobs_free(struct sotto_engine *e);
 
