@@ -18,6 +18,7 @@ static const uint8_t alpn[] = "\x07" SOTTO_ALPN;
 enum {
     ALPN_BYTES = sizeof alpn - 1,
     CLIENT_CHAIN_MAX = 16 * 1024, /* bytes of certificates that a stranger may make us parse */
+    RECORDS_MAX = 1 << 23,        /* RFC 8446 section 5.5 allows 2^24.5 for AES-GCM */
 };
 
 /*
@@ -40,6 +41,7 @@ static struct sotto_tls *tls_new(const SSL_METHOD *method, size_t pin_count)
     if (t == NULL)
         return NULL;
     atomic_init(&t->refs, 1);
+    t->records_max = RECORDS_MAX;
     if ((t->ctx = SSL_CTX_new(method)) == NULL) {
         ERR_clear_error();
         free(t);

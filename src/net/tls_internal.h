@@ -13,6 +13,7 @@ struct sotto_tls {
     SSL_CTX *ctx;
     atomic_int refs; /* the owner's and one per connection */
     bool server;
+    uint64_t records_max; /* of one key, then the next one is taken */
     size_t pin_count;
     uint8_t pins[][32];
 };
@@ -21,8 +22,10 @@ struct sotto_link {
     SSL *ssl;
     struct sotto_tls *tls;
     int fd;
-    int sys;    /* errno of the last failed call on the socket; 0: end of stream */
-    int reason; /* OpenSSL's, of what failed; 0: the network */
+    int sys;          /* errno of the last failed call on the socket; 0: end of stream */
+    int reason;       /* OpenSSL's, of what failed; 0: the network */
+    uint64_t records; /* written under the key in use */
+    unsigned silent;  /* records without data that came one after the other */
     bool failed, untrusted, has_peer_pin;
     uint8_t peer_pin[32];
 };

@@ -206,12 +206,40 @@ enum sotto_link_status sotto_link_handshake(struct sotto_link *k)
     return SOTTO_LINK_OK;
 }
 
+/*
+ * A peer may take new keys as often as it likes as long as it says something in between. Nobody
+ * above hears of records without data, so no limit there would hold who sends nothing else.
+ */
+#define SILENT_MAX 100
+
 enum sotto_link_status sotto_link_read(struct sotto_link *k, void *ret, size_t room, size_t *ret_n)
 {
+    enum sotto_link_status s;
+
     if (k->failed)
         return SOTTO_LINK_FAILED;
     ERR_clear_error();
-    return status_of(k, SSL_read_ex(k->ssl, ret, room, ret_n));
+    s = status_of(k, SSL_read_ex(k->ssl, ret, room, ret_n));
+    if (s == SOTTO_LINK_OK)
+        k->silent = 0;
+    else if (s == SOTTO_LINK_WANT_READ && k->sys == 0 && ++k->silent > SILENT_MAX)
+        return fail(k, SSL_R_TOO_MANY_KEY_UPDATES);
+    return s;
+}
+
+/*
+ * A key is good for so many records, and OpenSSL does not count them. The other side is not asked
+ * to do the same: it counts its own, and whoever has to answer cannot read until the answer is out,
+ * so two whose output waits for the other would wait for ever. While a record is half out OpenSSL
+ * refuses, and it is done before the next.
+ */
+static void renew_key(struct sotto_link *k)
+{
+    if (k->records < k->tls->records_max)
+        return;
+    if (SSL_key_update(k->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+        k->records = 0;
+    ERR_clear_error();
 }
 
 enum sotto_link_status sotto_link_write(struct sotto_link *k, const void *data, size_t len,
@@ -222,7 +250,9 @@ enum sotto_link_status sotto_link_write(struct sotto_link *k, const void *data, 
     if (k->failed)
         return SOTTO_LINK_FAILED;
     ERR_clear_error();
+    renew_key(k);
     r = SSL_write_ex(k->ssl, data, len, ret_n);
+    k->records += r == 1; /* partial writes: one at most */
     if (r != 1 && SSL_get_error(k->ssl, r) == SSL_ERROR_SYSCALL) {
         /* The peer may have said why before it hung up: reading is still possible. */
         ERR_clear_error();
@@ -259,6 +289,7 @@ static const struct {
     {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "the other side asks for a client certificate"},
     {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "no client certificate was shown"},
     {SSL_R_NO_SHARED_GROUPS, "no key exchange in common"},
+    {SSL_R_TOO_MANY_KEY_UPDATES, "the other side sends new keys and nothing else"},
     {ERR_R_MALLOC_FAILURE, "out of memory"},
 };
 

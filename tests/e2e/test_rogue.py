@@ -20,6 +20,7 @@ from sottolab import until  # noqa: E402
 MEMORY = 48 << 20  # bytes that no attempt may make the relay need beyond what it had
 ROGUES = 50
 ENVELOPE = 60000
+TOO_MANY_UPDATES = 1000000
 TOO_MANY_FLOODS = 3000  # of 2000 pings: far more than the system's buffers hold
 
 
@@ -160,7 +161,8 @@ def check_slow_bytes(lab):
 
 
 def check_key_updates(lab):
-    """thousands of TLS key updates: the connection goes on, at no cost for others"""
+    """thousands of TLS key updates: the connection goes on, at no cost for others; who sends nothing
+    else is ended"""
     with World(lab) as w:
         with Account(w.relay, "mallory").connect() as c:
             for n in range(2000):
@@ -168,6 +170,11 @@ def check_key_updates(lab):
                 if n % 20 == 0:
                     assert c.ask(rogue.ping(7))[0] == rogue.DONE
             assert c.ask(rogue.ping(8))[0] == rogue.DONE
+        with Account(w.relay, "flood").connect() as c:
+            sent = 0
+            while c.update_keys() and sent < TOO_MANY_UPDATES:
+                sent += 1
+            assert sent < TOO_MANY_UPDATES, "it takes as many as come"
 
 
 def check_no_early_data(lab):

@@ -17,6 +17,7 @@
 #include "base/secret.h"
 #include "net/cert_internal.h"
 #include "net/stream.h"
+#include "net/tls_internal.h"
 #include "net_help.h"
 
 enum {
@@ -512,6 +513,74 @@ static void client_follows_key_updates(void **state)
     assert_int_equal(a->frames, 20);
 }
 
+/* What we do by ourselves, as OpenSSL does not: a key is good for so many records. */
+
+static int updates; /* that the peer was sent; its thread counts */
+
+static void count_updates(int write, int version, int type, const void *message, size_t len,
+                          SSL *ssl, void *arg)
+{
+    const uint8_t *m = message;
+
+    if (write == 0 && type == SSL3_RT_HANDSHAKE && len > 0 && m[0] == SSL3_MT_KEY_UPDATE)
+        updates++;
+}
+
+static int echo_and_count(struct raw *r)
+{
+    updates = 0;
+    SSL_set_msg_callback(r->ssl, count_updates);
+    for (int i = 0; i < 20; i++)
+        if (echo_once(r) != 0)
+            return -1;
+    return 0;
+}
+
+static void relay_renews_its_key(void **state)
+{
+    struct net *n = *state;
+    struct raw r;
+
+    n->server_tls->records_max = 4;
+    raw_client_echoed(&r, n, echo_and_count);
+    raw_succeeds(&r);
+    assert_int_equal(n->accepted[0]->frames, 20);
+    assert_int_equal(updates, 4); /* before the 5th, 9th, 13th and 17th */
+}
+
+static void client_renews_its_key(void **state)
+{
+    struct net *n = *state;
+    struct side *a;
+    struct raw r;
+
+    n->client_tls->records_max = 4;
+    raw_server(&r, n, SOTTO_ALPN, echo_and_count);
+    raw_start(&r);
+    a = net_dial_to(n, "127.0.0.1", r.port, n->client_tls, 60 * 1000);
+    a->on_frame = side_echo;
+    raw_join(&r);
+    assert_int_equal(r.result, 0);
+    assert_int_equal(updates, 4);
+}
+
+/* Both at once, all the time, and with output that waits: nothing of the stream is lost. */
+static void both_renew_their_keys(void **state)
+{
+    struct net *n = *state;
+    struct side *a;
+
+    n->client_tls->records_max = n->server_tls->records_max = 1;
+    net_listen_echo(n);
+    a = net_dial(n);
+    net_until(n, a->ups);
+    for (int i = 1; i <= 300; i++)
+        side_send(a, 60000, (uint8_t)i);
+    net_until(n, a->frames == 300);
+    assert_int_equal(n->accepted[0]->frames, 300);
+    assert_int_equal(a->downs, 0);
+}
+
 static int flood_key_updates(struct raw *r)
 {
     while (!atomic_load(&r->stop)) {
@@ -522,7 +591,8 @@ static int flood_key_updates(struct raw *r)
     return 0;
 }
 
-/* A peer that sends nothing else as fast as it can does not keep the others from being served. */
+/* A peer that sends nothing else as fast as it can does not keep the others from being served, and
+ * is ended. */
 static void key_update_flood_starves_nobody(void **state)
 {
     struct net *n = *state;
@@ -538,8 +608,15 @@ static void key_update_flood_starves_nobody(void **state)
         side_send(a, 50, (uint8_t)i);
         net_until(n, a->frames == i);
     }
+    net_until(n, n->accepted[0]->downs + n->accepted[1]->downs > 0);
     atomic_store(&r.stop, true);
     raw_join(&r);
+    assert_int_equal(a->downs, 0);
+    for (int i = 0; i < 2; i++)
+        if (n->accepted[i]->downs > 0) {
+            assert_int_equal(n->accepted[i]->why, SOTTO_ERR_TLS);
+            assert_non_null(strstr(n->accepted[i]->detail, "new keys and nothing else"));
+        }
 }
 
 /* A new certificate for new connections; the old ones keep theirs. */
@@ -587,6 +664,9 @@ int main(void)
         NET_CASE(client_refuses),
         NET_CASE(relay_follows_key_updates),
         NET_CASE(client_follows_key_updates),
+        NET_CASE(relay_renews_its_key),
+        NET_CASE(client_renews_its_key),
+        NET_CASE(both_renew_their_keys),
         NET_CASE(key_update_flood_starves_nobody),
         NET_CASE(certificate_can_be_exchanged),
     };
