@@ -410,6 +410,94 @@ static void ids_of_seen_envelopes_are_kept_35_days(void **state)
     assert_int_equal(sotto_seen_note(bob->profile, x.envelope, w.env.now), SOTTO_OK);
 }
 
+/* --- connections --- */
+
+struct day {
+    unsigned pings[2]; /* of each phone */
+    unsigned others;
+};
+
+static bool count_pings(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct day *d = ctx;
+
+    if (way == UP && request_type(body) == SOTTO_REQ_PING)
+        d->pings[p == bob]++;
+    else if (way == UP || answer_type(body) != SOTTO_ANS_DONE)
+        d->others++;
+    return true;
+}
+
+/* A day of silence: one ping a minute of each and nothing else, no connection is made anew, and the
+ * first word afterwards arrives at once. */
+static void a_connection_lasts_a_day(void **state)
+{
+    unsigned made = w.connections;
+    struct day d = {.others = 0};
+
+    w.carry = count_pings;
+    w.carry_ctx = &d;
+    world_pass(&w, 24 * HOUR);
+    assert_int_equal(w.connections, made);
+    assert_true(phone_is_online(alice) && phone_is_online(bob));
+    assert_in_range(d.pings[0], 24 * 60 - 30, 24 * 60 + 30);
+    assert_in_range(d.pings[1], 24 * 60 - 30, 24 * 60 + 30);
+    assert_int_equal(d.others, 0);
+    w.carry = NULL;
+    (void)phone_say(alice, "bob", "a day later", SOTTO_WAIT_STORED);
+    world_run(&w);
+    assert_int_equal(phone_printed(bob, "a day later"), 1);
+    assert_int_equal(w.connections, made);
+}
+
+/* The same with a word every hour. */
+static void a_conversation_lasts_a_day(void **state)
+{
+    unsigned made = w.connections;
+    char text[32];
+
+    for (int hour = 0; hour < 24; hour++) {
+        world_pass(&w, HOUR);
+        snprintf(text, sizeof text, "hour %d", hour);
+        (void)phone_say(hour % 2 ? alice : bob, hour % 2 ? "bob" : "alice", text,
+                        SOTTO_WAIT_STORED);
+        world_run(&w);
+        assert_int_equal(phone_printed(hour % 2 ? bob : alice, text), 1);
+    }
+    assert_int_equal(w.connections, made);
+}
+
+static bool swallow_bobs(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    return p != bob;
+}
+
+/* A network that swallows everything without telling either end (another address, a router that
+ * forgot): nobody believes for hours in a connection that is dead, and what was sent meanwhile
+ * comes, once. */
+static void a_dead_connection_is_noticed(void **state)
+{
+    for (int night = 0; night < 3; night++) {
+        unsigned made = w.connections;
+        struct said m;
+        char text[32];
+
+        w.carry = swallow_bobs;
+        snprintf(text, sizeof text, "night %d", night);
+        m = phone_say(alice, "bob", text, SOTTO_WAIT_STORED);
+        world_settle(&w);
+        assert_result(alice, m.request, SOTTO_RESULT_OK); /* stored, though he seemed to be there */
+        world_pass(&w, 8 * HOUR);
+        assert_int_equal(phone_printed(bob, text), 0);
+        assert_false(phone_is_online(bob));
+        w.carry = NULL;
+        world_pass(&w, 2 * 60 * 1000);
+        assert_true(phone_is_online(bob) && w.connections > made);
+        assert_int_equal(phone_printed(bob, text), 1);
+    }
+    talk("morning");
+}
+
 /* --- pauses --- */
 
 static void pauses_grow_to_a_minute_and_never_above(void **state)
@@ -452,6 +540,9 @@ int main(void)
         T(a_message_is_encrypted_again_three_times_at_most),
         T(what_is_not_delivered_in_30_days_fails_and_can_be_sent_again),
         T(ids_of_seen_envelopes_are_kept_35_days),
+        T(a_connection_lasts_a_day),
+        T(a_conversation_lasts_a_day),
+        T(a_dead_connection_is_noticed),
         cmocka_unit_test(pauses_grow_to_a_minute_and_never_above),
     };
 
