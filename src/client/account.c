@@ -14,7 +14,8 @@
  *   account.name account.key account.seed(holder of the account key only) account.registered
  *   device.sign device.dh device.sealing device.generation relay.host relay.port relay.id
  * relay.pins relay.incarnation prekey.signed(public bytes) prekey.signed.ms(made) sealing.ms
- * prekey.signed.kept(the one of that time is on the relay)
+ * prekey.signed.kept(the one of that time is on the relay) keys.since keys.made(one-time keys: the
+ * hour that is counted, and how many)
  * welcome.device(added by a list that is on its way)
  */
 
@@ -450,6 +451,34 @@ enum sotto_err sotto_signed_prekey_make(struct sotto_engine *e, struct sotto_pre
     return sotto_profile_end(e->p, err);
 }
 
+/* How many were made in the hour that is counted. In the profile, as the relay may ask a program
+ * that runs for a moment for as many as one that runs for days. */
+static enum sotto_err keys_made(struct sotto_engine *e, uint64_t *ret_since, uint64_t *ret_made)
+{
+    uint64_t now = sotto_now_ms(e->env);
+    enum sotto_err err = sotto_setting_get_u64(e->p, "keys.since", ret_since);
+
+    if (err == SOTTO_OK)
+        err = sotto_setting_get_u64(e->p, "keys.made", ret_made);
+    if (err == SOTTO_OK && (now < *ret_since || now >= *ret_since + 3600 * 1000)) {
+        *ret_since = now;
+        *ret_made = 0;
+    }
+    return err;
+}
+
+static enum sotto_err note_keys_made(struct sotto_engine *e, size_t count)
+{
+    uint64_t since, made;
+    enum sotto_err err = keys_made(e, &since, &made);
+
+    if (err != SOTTO_OK || count == 0 ||
+        (err = sotto_setting_put_u64(e->p, "keys.since", since)) != SOTTO_OK ||
+        (err = sotto_setting_put_u64(e->p, "keys.made", made + count)) != SOTTO_OK)
+        return err;
+    return sotto_prekey_trim(e->p, SOTTO_ONE_TIME_KEPT);
+}
+
 /* One page: private halves are on disk before the public ones leave. */
 static enum sotto_err one_time_page(struct sotto_engine *e, size_t count, struct sotto_prekey *page)
 {
@@ -470,6 +499,8 @@ static enum sotto_err one_time_page(struct sotto_engine *e, size_t count, struct
             sotto_prekey_private_wipe(&priv);
         }
     }
+    if (err == SOTTO_OK)
+        err = note_keys_made(e, count);
     return sotto_profile_end(e->p, err);
 }
 
@@ -549,20 +580,16 @@ static void keys_kept(struct sotto_engine *e, struct pending *p, const struct so
 /* How many one-time keys the relay lacks, by its own account: it gets a few in an hour. */
 static size_t keys_wanted(struct sotto_engine *e)
 {
-    uint64_t now = sotto_mono_ms(e->env);
+    uint64_t since, made = SOTTO_ONE_TIME_HOUR;
     size_t want = SOTTO_PAGE_PREKEYS;
 
-    if (e->keys_made == 0 || now >= e->keys_mono + 3600 * 1000) {
-        e->keys_mono = now;
-        e->keys_made = 0;
-    }
     if (!e->replace_keys && e->one_time_left >= SOTTO_ONE_TIME_WANT)
         want = 0;
     else if (!e->replace_keys && SOTTO_ONE_TIME_WANT - e->one_time_left < want)
         want = SOTTO_ONE_TIME_WANT - e->one_time_left;
-    if (want > SOTTO_ONE_TIME_HOUR - e->keys_made)
-        want = SOTTO_ONE_TIME_HOUR - e->keys_made;
-    return want;
+    if (keys_made(e, &since, &made) != SOTTO_OK || made >= SOTTO_ONE_TIME_HOUR)
+        return 0;
+    return want > SOTTO_ONE_TIME_HOUR - made ? SOTTO_ONE_TIME_HOUR - made : want;
 }
 
 /* false: there is nothing to upload. */
@@ -596,7 +623,6 @@ static bool keys_upload(struct sotto_engine *e)
         r->u.put_prekeys.one_time[i] = (struct sotto_bytes){page[i].bytes, SOTTO_PREKEY_BYTES};
     r->u.put_prekeys.count = count;
     e->uploading = true;
-    e->keys_made += (uint32_t)count;
     if ((p = sotto_ask(e, r, keys_kept, NULL)) != NULL)
         p->item = e->signed_due; /* is the signed one in it? */
 out:

@@ -20,7 +20,8 @@
 #define SOTTO_SEALING_KEPT   (75 * DAY_MS)
 #define SOTTO_ONE_TIME_WANT  64
 #define SOTTO_ONE_TIME_LOW   32
-#define SOTTO_ONE_TIME_HOUR  256 /* made in an hour at most: each lies in the profile for a year */
+#define SOTTO_ONE_TIME_HOUR  256  /* made in an hour at most */
+#define SOTTO_ONE_TIME_KEPT  4096 /* of those that were made last */
 #define SOTTO_RETRIES        3
 #define SOTTO_ANSWER_MS      20000  /* a relay that is silent for so long with an answer due */
 #define SOTTO_STALL_MS       300000 /* one that says other things instead */
@@ -194,8 +195,6 @@ struct sotto_engine {
     struct pending *pending;
     uint64_t heard_mono;
     uint32_t one_time_left;
-    uint64_t keys_mono; /* one-time keys: the hour that is counted, and how many were made */
-    uint32_t keys_made;
     bool links_asked, links_again;
     bool uploading, signed_due, replace_keys, tokens_busy, relay_restored, entry_told;
     uint32_t relay_list_version;

@@ -62,6 +62,8 @@ enum sotto_err sotto_prekey_add(struct sotto_profile *p, const struct sotto_prek
 enum sotto_err sotto_prekey_find(struct sotto_profile *p, enum sotto_prekey_type type, uint32_t id,
                                  struct sotto_prekey_private *ret);
 enum sotto_err sotto_prekey_drop(struct sotto_profile *p, enum sotto_prekey_type type, uint32_t id);
+/* Of the one-time keys the newest stay. */
+enum sotto_err sotto_prekey_trim(struct sotto_profile *p, uint32_t keep);
 /* Expired keys, and handshake digests of signed keys that are gone. */
 enum sotto_err sotto_prekey_sweep(struct sotto_profile *p, uint64_t now_ms);
 /* The id for the next key that is made: never used before, never 0. FULL: all are used up. */

@@ -81,6 +81,14 @@ enum sotto_err sotto_prekey_drop(struct sotto_profile *p, enum sotto_prekey_type
                         (uint64_t)id);
 }
 
+enum sotto_err sotto_prekey_trim(struct sotto_profile *p, uint32_t keep)
+{
+    return sotto_db_run(p->db,
+                        "DELETE FROM prekey WHERE type = ?1 AND id <="
+                        " (SELECT max(id) FROM prekey WHERE type = ?1) - ?2",
+                        "iu", (int64_t)SOTTO_PREKEY_ONE_TIME, (uint64_t)keep);
+}
+
 enum sotto_err sotto_prekey_sweep(struct sotto_profile *p, uint64_t now_ms)
 {
     enum sotto_err e;

@@ -283,6 +283,25 @@ static void prekey_ids_are_never_given_twice(void **state)
     assert_int_equal(id, 5);
 }
 
+static void of_the_one_time_keys_the_newest_stay(void **state)
+{
+    struct sotto_prekey_private k, got;
+
+    assert_int_equal(sotto_prekey_trim(p, 5), 0);
+    for (uint32_t id = 1; id <= 20; id++) {
+        k = prekey_of(id == 3 ? SOTTO_PREKEY_SIGNED : SOTTO_PREKEY_ONE_TIME, id, 1000);
+        assert_int_equal(sotto_prekey_add(p, &k), 0);
+    }
+    assert_int_equal(sotto_prekey_trim(p, 20), 0);
+    assert_int_equal(sotto_prekey_find(p, SOTTO_PREKEY_ONE_TIME, 1, &got), 0);
+    assert_int_equal(sotto_prekey_trim(p, 5), 0);
+    assert_int_equal(sotto_prekey_find(p, SOTTO_PREKEY_SIGNED, 3, &got), 0);
+    for (uint32_t id = 1; id <= 20; id++)
+        if (id != 3)
+            assert_int_equal(sotto_prekey_find(p, SOTTO_PREKEY_ONE_TIME, id, &got),
+                             id > 15 ? SOTTO_OK : SOTTO_ERR_NOT_FOUND);
+}
+
 static void handshakes_are_noticed_while_their_key_lives(void **state)
 {
     uint8_t digest[2][32] = {{1}, {2}};
@@ -690,6 +709,7 @@ int main(void)
         CASE(sealing_keys_are_kept_until_swept),
         CASE(prekeys_live_until_used_or_expired),
         CASE(prekey_ids_are_never_given_twice),
+        CASE(of_the_one_time_keys_the_newest_stay),
         CASE(handshakes_are_noticed_while_their_key_lives),
         CASE(contacts_come_back_whole),
         CASE(lists_lie_beside_their_contact),
