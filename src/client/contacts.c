@@ -122,6 +122,25 @@ static enum sotto_err put_new_identity(struct sotto_engine *e, struct sotto_cont
     return SOTTO_ERR_NEW_IDENTITY;
 }
 
+/* The relay shows the identity that we know: the other one was a lie, or a slip that was mended.
+ * Whoever was asked said that it is not his, and it must not be there to be accepted. */
+static enum sotto_err drop_new_identity(struct sotto_engine *e, struct sotto_contact_record *c)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    c->new_identity = false;
+    if ((err = sotto_contact_put(e->p, c)) == SOTTO_OK)
+        err = sotto_contact_list_put(e->p, c->name, true, NULL, 0);
+    if ((err = sotto_profile_end(e->p, err)) == SOTTO_OK)
+        sotto_notice(e,
+                     "The relay shows the known identity of %s again; the new one that it showed "
+                     "is forgotten. Ask its operator",
+                     c->name);
+    return err;
+}
+
 static enum sotto_err put_fork(struct sotto_engine *e, struct sotto_contact_record *c)
 {
     enum sotto_err err;
@@ -159,6 +178,8 @@ static enum sotto_err take_one(struct sotto_engine *e, const char *name, struct 
         return err;
     switch (err = sotto_list_follows(known, list)) {
     case SOTTO_OK:
+        if (c.new_identity && (err = drop_new_identity(e, &c)) != SOTTO_OK)
+            return err;
         if (list->version != known->version)
             return put_list(e, &c, list, data);
         if (!c.gone)

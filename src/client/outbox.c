@@ -166,8 +166,6 @@ void sotto_outbox_send(struct sotto_engine *e, struct job *j)
     } else if (c.state == SOTTO_CONTACT_BLOCKED) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "%s is blocked: sotto unblock %s", j->name,
                        j->name);
-    } else if (c.gone) {
-        sotto_job_done(e, j, SOTTO_RESULT_UNKNOWN, "the account %s was deleted", j->name);
     } else if ((err = sotto_message_known(e->p, j->id)) == SOTTO_ERR_NOT_FOUND &&
                (err = queue_text(e, j, &c)) != SOTTO_OK) {
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",

@@ -55,6 +55,7 @@ void sotto_outbox_offline(struct sotto_engine *e)
         unstall(o);
         o->in_flight = o->stuck = 0;
         o->held_count = 0;
+        o->judged_again = false;
     }
 }
 
@@ -491,6 +492,12 @@ static bool may_send(struct sotto_engine *e, struct outgoing *o)
         memset(&c, 0, sizeof c);
     if (c.state == SOTTO_CONTACT_BLOCKED)
         return false;
+    /* What a relay said of him once it may say no longer: then it was a lie, or was mended. */
+    if ((c.gone || c.new_identity) && !o->judged_again) {
+        o->judged_again = true;
+        ask_list(e, o);
+        return false;
+    }
     if (c.gone) {
         sotto_outbox_unknown(e, o, true);
         return false;

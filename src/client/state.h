@@ -105,6 +105,7 @@ struct outgoing {
     uint32_t in_flight;   /* submits, list and bundle requests without answer */
     bool resealed;        /* envelopes were made anew while a submit is under way */
     int64_t gone_checked; /* item that no device took: the list was fetched anew because of it */
+    bool judged_again;    /* on this connection: is he still gone, still somebody else? */
     bool need_list;       /* somebody named a newer list: fetch it before the next send */
     uint64_t retry_mono;  /* nothing before this; 0: at once */
     uint64_t full_mono;   /* held mailboxes are tried again then */
