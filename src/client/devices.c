@@ -305,7 +305,7 @@ static void account_deleted(struct sotto_engine *e, struct pending *p, const str
                        a->type == SOTTO_ANS_ERROR ? a->u.error.text : "wrong answer");
         return;
     }
-    e->deleted = true;
+    e->deleted = e->end_heard = true;
     if (sotto_setting_put_u64(e->p, "account.deleted", 1) != SOTTO_OK)
         sotto_notice(e, "The account is deleted on the relay, but the profile cannot be written.");
     sotto_job_done(e, j, SOTTO_RESULT_OK,

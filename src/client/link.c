@@ -47,7 +47,7 @@ bool sotto_engine_target(const struct sotto_engine *e, struct sotto_engine_targe
         *ret = j->target;
         return true;
     }
-    if (!e->registered || e->revoked || e->deleted || e->security_stop)
+    if (!e->registered || ((e->revoked || e->deleted) && e->end_heard) || e->security_stop)
         return false;
     memset(ret, 0, sizeof *ret);
     snprintf(ret->host, sizeof ret->host, "%s", e->host);
@@ -121,6 +121,12 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
     struct job *j;
 
     e->phase = LINK_DOWN;
+    if ((e->revoked || e->deleted) && result_of(why) == SOTTO_RESULT_UNREACHABLE) {
+        why = SOTTO_ERR_DENIED; /* as far as we know */
+        text = e->deleted ? "the account was deleted. Its messages stay readable here"
+                          : "this device was removed from the account. Its messages stay "
+                            "readable here";
+    }
     if (e->why == SOTTO_OK) {
         e->why = why;
         snprintf(e->why_text, sizeof e->why_text, "%s", text);
@@ -335,6 +341,19 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     sotto_jobs_online(e);
 }
 
+/* A relay that lets us in takes back that we were removed, or that the account was deleted. */
+static enum sotto_err note_not_ended(struct sotto_engine *e)
+{
+    enum sotto_err err;
+
+    if (!e->revoked && !e->deleted)
+        return SOTTO_OK;
+    if ((err = sotto_setting_drop(e->p, "account.revoked")) == SOTTO_OK &&
+        (err = sotto_setting_drop(e->p, "account.deleted")) == SOTTO_OK)
+        e->revoked = e->deleted = false;
+    return err;
+}
+
 /* Notes the lease, the hello's pins and (when it is another) that the relay was restored. */
 static enum sotto_err note_signed_in(struct sotto_engine *e, const uint8_t lease[SOTTO_LEASE])
 {
@@ -361,6 +380,7 @@ static void sign_in_refused(struct sotto_engine *e, const struct sotto_answer *a
     if (a->u.error.code == SOTTO_RELAY_REVOKED || a->u.error.code == SOTTO_RELAY_NAME_GONE) {
         bool deleted = a->u.error.code == SOTTO_RELAY_NAME_GONE;
 
+        e->end_heard = true;
         e->revoked = e->revoked || !deleted;
         e->deleted = e->deleted || deleted;
         (void)sotto_setting_put_u64(e->p, deleted ? "account.deleted" : "account.revoked", 1);
@@ -411,6 +431,8 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
         memcpy(lease, tried.p + tried.n - SOTTO_LEASE, SOTTO_LEASE);
     else
         err = err != SOTTO_OK ? err : SOTTO_ERR_MALFORMED;
+    if (err == SOTTO_OK)
+        err = note_not_ended(e);
     /* The heal comes before the note: a crash between the two heals once more. */
     if (err == SOTTO_OK && older)
         err = sotto_account_rolled_back(e, a->u.signed_in.acked);
@@ -451,7 +473,7 @@ void sotto_link_closing(struct sotto_engine *e, const struct sotto_answer *a)
 {
     /* To whom it has not let in a relay cannot say that. */
     if (a->u.closing.reason == SOTTO_CLOSING_REVOKED && e->phase >= LINK_SIGNING) {
-        e->revoked = true;
+        e->revoked = e->end_heard = true;
         (void)sotto_setting_put_u64(e->p, "account.revoked", 1);
         sotto_engine_trouble(e, SOTTO_ERR_DENIED,
                              "this device was removed from the account. Its messages stay "

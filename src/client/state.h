@@ -164,6 +164,7 @@ struct sotto_engine {
 
     /* Who we are. */
     bool registered, revoked, deleted;
+    bool end_heard; /* the relay said so to this process: no more attempts */
     bool holds_account_key;
     struct sotto_sign_pair account_key;
     struct sotto_account us;
