@@ -293,13 +293,15 @@ static enum deed push_garbage(struct turn *t)
     return TAKEN;
 }
 
+/* Or instead of a hello. */
 static enum deed push_closing(struct turn *t)
 {
     struct sotto_answer a = {.type = SOTTO_ANS_CLOSING};
 
-    if (t->a->type != SOTTO_ANS_DONE && t->a->type != SOTTO_ANS_HELLO)
+    if (t->a->type == SOTTO_ANS_DONE)
+        say(t, t->a);
+    else if (t->a->type != SOTTO_ANS_HELLO)
         return LEFT;
-    say(t, t->a);
     a.u.closing.reason = (enum sotto_closing)number(t->arm->word[0]);
     say(t, &a);
     return TAKEN;
