@@ -156,7 +156,7 @@ enum sotto_err sotto_db_error_of(const struct sotto_db *db, int rc)
     case SQLITE_ERROR:
         /* A page whose HMAC is wrong is reported like this, and the statement itself was fine when
          * it was prepared. */
-        return db->encrypted ? SOTTO_ERR_IO : SOTTO_ERR_BUG;
+        return db->key != NULL ? SOTTO_ERR_IO : SOTTO_ERR_BUG;
     default:
         return SOTTO_ERR_BUG;
     }
@@ -178,12 +178,38 @@ static void report(struct sotto_db *db, enum sotto_err e, int rc)
                         no != 0 ? ", " : "", no != 0 ? strerror(no) : "");
 }
 
+/*
+ * A page that could not be encrypted or decrypted, be it that there was no memory for it just then,
+ * ends a connection of SQLCipher: all pages fail from then on. So a connection is made anew after
+ * what may have been that, as soon as nobody uses it.
+ */
+static void note_wear(struct sotto_db *db, int rc)
+{
+    if (db->key != NULL && ((rc & 0xff) == SQLITE_NOMEM || (rc & 0xff) == SQLITE_ERROR))
+        db->worn = true;
+}
+
+static enum sotto_err renew(struct sotto_db *db)
+{
+    enum sotto_err e;
+
+    if (!db->worn || db->depth > 0 || db->rows > 0)
+        return SOTTO_OK;
+    if (db->conn != NULL)
+        (void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    sotto_db_disconnect(db);
+    if ((e = sotto_db_connect(db)) == SOTTO_OK)
+        db->worn = false;
+    return e;
+}
+
 /* What a step or a transaction command ended with. */
 static enum sotto_err finish(struct sotto_db *db, int rc)
 {
     enum sotto_err e = sotto_db_error_of(db, rc);
 
     report(db, e, rc);
+    note_wear(db, rc);
     /* On a full disk or a failed write SQLite rolls back by itself. Were that forgotten, the rest
      * of the caller's transaction would be written statement by statement. */
     if (e != SOTTO_OK && db->depth > 0 && sqlite3_get_autocommit(db->conn))
@@ -234,6 +260,7 @@ static enum sotto_err prepare(struct sotto_db *db, const char *sql, struct cache
     if (rc != SQLITE_OK || c->stmt == NULL || *rest != '\0') {
         e = rc == SQLITE_OK || rc == SQLITE_ERROR ? SOTTO_ERR_BUG : sotto_db_error_of(db, rc);
         report(db, e, rc);
+        note_wear(db, rc);
         sqlite3_finalize(c->stmt);
         free(c);
         return e;
@@ -316,10 +343,12 @@ static enum sotto_err bind_all(struct sotto_db *db, sqlite3_stmt *s, const char 
 }
 
 /* Also lets go of parameters, which may be secret or about to be freed. */
-static void release(struct cached *c)
+static void release(struct sotto_db *db, struct cached *c)
 {
     (void)sqlite3_reset(c->stmt);
     (void)sqlite3_clear_bindings(c->stmt);
+    if (c->open)
+        db->rows--;
     c->open = false;
 }
 
@@ -332,7 +361,7 @@ enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fm
 
     if (db->lost != SOTTO_OK)
         return db->lost;
-    if ((e = find_statement(db, sql, &c)) != 0)
+    if ((e = renew(db)) != 0 || (e = find_statement(db, sql, &c)) != 0)
         return e;
     va_start(ap, fmt);
     e = bind_all(db, c->stmt, fmt, &ap, SQLITE_STATIC);
@@ -343,7 +372,7 @@ enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fm
         while (rc == SQLITE_ROW);
         e = finish(db, rc);
     }
-    release(c);
+    release(db, c);
     return e;
 }
 
@@ -367,16 +396,17 @@ enum sotto_err sotto_db_query(struct sotto_db *db, struct sotto_rows *rows, cons
     *rows = (struct sotto_rows){.db = db};
     if (db->lost != SOTTO_OK)
         return db->lost;
-    if ((e = find_statement(db, sql, &c)) != 0)
+    if ((e = renew(db)) != 0 || (e = find_statement(db, sql, &c)) != 0)
         return e;
     va_start(ap, fmt);
     e = bind_all(db, c->stmt, fmt, &ap, SQLITE_TRANSIENT);
     va_end(ap);
     if (e != SOTTO_OK) {
-        release(c);
+        release(db, c);
         return e;
     }
     c->open = true;
+    db->rows++;
     rows->stmt = c;
     return SOTTO_OK;
 }
@@ -396,7 +426,7 @@ enum sotto_err sotto_rows_next(struct sotto_rows *rows)
     if (rc == SQLITE_ROW)
         return SOTTO_OK;
     /* Another step would begin anew: the set has ended. */
-    release(c);
+    release(rows->db, c);
     rows->stmt = NULL;
     return e == SOTTO_OK ? SOTTO_ERR_NOT_FOUND : e;
 }
@@ -404,7 +434,7 @@ enum sotto_err sotto_rows_next(struct sotto_rows *rows)
 void sotto_rows_done(struct sotto_rows *rows)
 {
     if (rows->stmt != NULL)
-        release(rows->stmt);
+        release(rows->db, rows->stmt);
     rows->stmt = NULL;
 }
 
@@ -518,9 +548,17 @@ static void undo_level(struct sotto_db *db)
     }
     if (db->depth == 0) {
         db->lost = SOTTO_OK;
-        if (!sqlite3_get_autocommit(db->conn))
+        if (db->worn && db->rows == 0)
+            (void)renew(db); /* rolls back as well */
+        else if (!sqlite3_get_autocommit(db->conn))
             (void)sotto_db_run(db, "ROLLBACK", "");
     }
+}
+
+/* COMMIT may end with an error (out of memory) after all was written, and then it is. */
+static bool is_committed(const struct sotto_db *db)
+{
+    return sqlite3_get_autocommit(db->conn) && !db->rolled_back;
 }
 
 enum sotto_err sotto_db_commit(struct sotto_db *db)
@@ -531,9 +569,13 @@ enum sotto_err sotto_db_commit(struct sotto_db *db)
         sotto_log_bug("%s: commit without begin", db->path);
         return SOTTO_ERR_BUG;
     }
-    if (e == SOTTO_OK)
-        e = db->depth == 1 ? sotto_db_run(db, "COMMIT", "")
-                           : sotto_db_run(db, "RELEASE inner_level", "");
+    if (e == SOTTO_OK && db->depth > 1) {
+        e = sotto_db_run(db, "RELEASE inner_level", "");
+    } else if (e == SOTTO_OK) {
+        db->rolled_back = false;
+        if ((e = sotto_db_run(db, "COMMIT", "")) != SOTTO_OK && is_committed(db))
+            e = db->lost = SOTTO_OK;
+    }
     if (e != SOTTO_OK) {
         undo_level(db);
         return e;

@@ -18,16 +18,25 @@ struct cached {
 
 struct sotto_db {
     sqlite3 *conn;
-    bool encrypted;
-    unsigned depth;        /* of begins without an end */
-    enum sotto_err lost;   /* SQLite gave up the transaction for this reason */
-    int reported;          /* the last error that was logged; 0 after a commit */
-    struct cached **cache; /* open addressing, room is a power of two */
+    struct sotto_secret32 *key; /* in guarded memory; NULL: not encrypted */
+    char *vfs;                  /* NULL: the system's */
+    bool worn;                  /* the connection may be of no use any more: sotto_db_renew() */
+    bool rolled_back;           /* SQLite did, since somebody looked */
+    unsigned depth;             /* of begins without an end */
+    unsigned rows;              /* row sets that are open */
+    enum sotto_err lost;        /* SQLite gave up the transaction for this reason */
+    int reported;               /* the last error that was logged; 0 after a commit */
+    struct cached **cache;      /* open addressing, room is a power of two */
     size_t used, room;
     sqlite3_blob *blob; /* of blob_table; NULL: none open */
     const char *blob_table;
     char *path;
 };
+
+/* Opens db->path, which is there, once more as it was opened first; conn is NULL after an error. */
+enum sotto_err sotto_db_connect(struct sotto_db *db);
+/* Closes what sotto_db_connect() opened, and all of its statements. */
+void sotto_db_disconnect(struct sotto_db *db);
 
 /* What one of SQLite's result codes means for the caller. */
 enum sotto_err sotto_db_error_of(const struct sotto_db *db, int rc);

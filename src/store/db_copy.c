@@ -55,7 +55,7 @@ enum sotto_err sotto_db_copy(struct sotto_db *db, const char *path, char *ret_wh
                                                     : SOTTO_ERR_IO;
     }
     close(fd);
-    if (db->encrypted) {
+    if (db->key != NULL) {
         snprintf(ret_why, room, "an encrypted database is not copied like this");
         e = SOTTO_ERR_USAGE;
     } else {

@@ -281,6 +281,68 @@ static enum sotto_err migrate(const struct opening *o, struct sotto_db *db,
     return e;
 }
 
+static void note_rollback(void *ctx)
+{
+    ((struct sotto_db *)ctx)->rolled_back = true;
+}
+
+/* From here on it is used, and carries its WAL over when it is closed. */
+static void in_use(struct sotto_db *db)
+{
+    (void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
+    (void)sqlite3_rollback_hook(db->conn, note_rollback, db);
+}
+
+enum sotto_err sotto_db_connect(struct sotto_db *db)
+{
+    const struct opening o = {.path = db->path};
+    enum sotto_err e;
+    int rc;
+
+    if ((e = first_look(&o, db, db->key, false, db->vfs, SIZE_MAX)) == 0 &&
+        (e = configure(&o, db)) == 0 &&
+        (rc = sqlite3_exec(db->conn, "PRAGMA foreign_keys=ON", NULL, NULL, NULL)) != SQLITE_OK)
+        e = because_sqlite(&o, db, rc);
+    if (e == 0)
+        in_use(db);
+    else
+        sotto_db_disconnect(db);
+    return e;
+}
+
+void sotto_db_disconnect(struct sotto_db *db)
+{
+    sotto_db_blobs_done(db);
+    for (size_t i = 0; i < db->room; i++) {
+        if (db->cache[i] == NULL)
+            continue;
+        (void)sqlite3_finalize(db->cache[i]->stmt);
+        free(db->cache[i]);
+        db->cache[i] = NULL;
+    }
+    db->used = 0;
+    if (sqlite3_close(db->conn) != SQLITE_OK)
+        sotto_log_bug("%s: closed while in use", db->path);
+    db->conn = NULL;
+}
+
+static struct sotto_db *db_new(const char *path, const struct sotto_secret32 *key, const char *vfs)
+{
+    struct sotto_db *db = calloc(1, sizeof *db);
+
+    if (db == NULL)
+        return NULL;
+    db->path = strdup(path);
+    if (vfs != NULL)
+        db->vfs = strdup(vfs);
+    if (key != NULL && (db->key = sotto_secret_alloc(sizeof *key)) != NULL)
+        *db->key = *key;
+    if (db->path != NULL && (vfs == NULL || db->vfs != NULL) && (key == NULL || db->key != NULL))
+        return db;
+    sotto_db_close(db);
+    return NULL;
+}
+
 enum sotto_err sotto_db_open(const char *path, const struct sotto_secret32 *key, bool create,
                              const struct sotto_migration *steps, size_t step_count,
                              const char *vfs, struct sotto_db **ret, char *ret_why, size_t room)
@@ -293,18 +355,14 @@ enum sotto_err sotto_db_open(const char *path, const struct sotto_secret32 *key,
         return because(&o, e, "the database library does not start");
     if ((e = vfs == NULL ? check_file(&o, create) : check_vfs_file(&o, vfs, create)) != 0)
         return e;
-    db = calloc(1, sizeof *db);
-    if (db == NULL || (db->path = strdup(path)) == NULL) {
-        free(db);
+    if ((db = db_new(path, key, vfs)) == NULL)
         return because(&o, SOTTO_ERR_NOMEM, "out of memory");
-    }
-    db->encrypted = key != NULL;
     if ((e = first_look(&o, db, key, create, vfs, step_count)) != 0 ||
         (e = configure(&o, db)) != 0 || (e = migrate(&o, db, steps, step_count)) != 0) {
         sotto_db_close(db);
         return e;
     }
-    (void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
+    in_use(db);
     *ret = db;
     return SOTTO_OK;
 }
@@ -313,16 +371,10 @@ void sotto_db_close(struct sotto_db *db)
 {
     if (db == NULL)
         return;
-    sotto_db_blobs_done(db);
-    for (size_t i = 0; i < db->room; i++) {
-        if (db->cache[i] == NULL)
-            continue;
-        (void)sqlite3_finalize(db->cache[i]->stmt);
-        free(db->cache[i]);
-    }
+    sotto_db_disconnect(db);
+    sotto_secret_free(db->key);
     free(db->cache);
-    if (sqlite3_close(db->conn) != SQLITE_OK)
-        sotto_log_bug("%s: closed while in use", db->path);
+    free(db->vfs);
     free(db->path);
     free(db);
 }
