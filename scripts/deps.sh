@@ -96,9 +96,12 @@ build_sqlcipher() {
     rm -rf "$work"
 }
 
+# Its states come from malloc(), and without memory it ends the process: src/crypto/kem.c has them.
+keccak_defines="-Dmalloc=sotto_keccak_take -Dfree=sotto_keccak_give"
+
 build_mlkem() {
     dir=$out/$1
-    want=$(stamp_of "$flags mlkem")
+    want=$(stamp_of "$flags mlkem $keccak_defines")
     [ "$(cat "$dir/mlkem.stamp" 2>/dev/null || true)" != "$want" ] || return 0
     say "building ML-KEM ($1)"
     work=$dir/work-mlkem
@@ -111,7 +114,8 @@ build_mlkem() {
         done
     done
     # shellcheck disable=SC2086
-    $cc $flags -I"$pqclean_src/common" -c "$pqclean_src/common/fips202.c" -o "$work/fips202.o"
+    $cc $flags $keccak_defines -I"$pqclean_src/common" -c "$pqclean_src/common/fips202.c" \
+        -o "$work/fips202.o"
     ar rcs "$work/lib.a" "$work"/*.o
     mv "$work/lib.a" "$dir/libmlkem.a"
     printf '%s\n' "$want" >"$dir/mlkem.stamp"

@@ -32,6 +32,39 @@ int PQCLEAN_randombytes(uint8_t *out, size_t len)
     abort();
 }
 
+/*
+ * The states of PQClean's SHA-3 (scripts/deps.sh renames its malloc() and free()). From the heap
+ * they would be given back unwiped, and without memory it ends the process. One step holds a state
+ * or two at a time.
+ */
+enum { STATES = 4, STATE_BYTES = 26 * 8 };
+struct keccak_state {
+    _Alignas(16) uint8_t bytes[STATE_BYTES];
+    bool taken;
+};
+static _Thread_local struct keccak_state keccak_states[STATES];
+
+void *sotto_keccak_take(size_t len);
+void *sotto_keccak_take(size_t len)
+{
+    for (size_t i = 0; len <= STATE_BYTES && i < STATES; i++)
+        if (!keccak_states[i].taken) {
+            keccak_states[i].taken = true;
+            return keccak_states[i].bytes;
+        }
+    sotto_log_bug("SHA-3 asked for a state of %zu bytes", len);
+    return NULL;
+}
+
+void sotto_keccak_give(void *p);
+void sotto_keccak_give(void *p)
+{
+    struct keccak_state *s = p;
+
+    if (s != NULL)
+        sotto_wipe(s, sizeof *s);
+}
+
 _Static_assert(SOTTO_KEM_PUBLIC == PQCLEAN_MLKEM1024_CLEAN_CRYPTO_PUBLICKEYBYTES, "public key");
 _Static_assert(SOTTO_KEM_CIPHERTEXT == PQCLEAN_MLKEM1024_CLEAN_CRYPTO_CIPHERTEXTBYTES, "ct");
 _Static_assert(SOTTO_KEM_PRIVATE == PQCLEAN_MLKEM1024_CLEAN_CRYPTO_SECRETKEYBYTES, "private key");
