@@ -83,7 +83,10 @@ static enum sotto_err put_list(struct sotto_engine *e, struct sotto_contact_reco
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if (c->has_list && sotto_list_of(e, c->name, &known) == SOTTO_OK)
+    if (c->has_list && (err = sotto_list_of(e, c->name, &known)) != SOTTO_ERR_NOMEM &&
+        err != SOTTO_ERR_IO)
+        err = SOTTO_OK;
+    if (err == SOTTO_OK && known != NULL)
         for (size_t i = 0; err == SOTTO_OK && i < known->count; i++)
             if (sotto_list_find(list, known->devices[i].id) == NULL &&
                 (err = sotto_sessions_clear(e->p, c->name, known->devices[i].id)) == SOTTO_OK)
@@ -549,7 +552,12 @@ void sotto_contacts_unblock(struct sotto_engine *e, struct job *j)
     struct sotto_contact_record c;
     enum sotto_err err;
 
-    if (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || c.state != SOTTO_CONTACT_BLOCKED) {
+    if ((err = sotto_contact_load(e, j->name, &c)) != SOTTO_OK) {
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
+                       sotto_err_text(err));
+        return;
+    }
+    if (c.state != SOTTO_CONTACT_BLOCKED) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "%s is not blocked", j->name);
         return;
     }
@@ -599,8 +607,7 @@ static enum sotto_err show_contact(void *ctx, const struct sotto_contact_record 
         return SOTTO_OK;
     if (c->has_list && sotto_list_of(l->e, c->name, &list) == SOTTO_OK)
         row.devices = (uint32_t)list->count;
-    sotto_emit(l->e, l->j->ref, SOTTO_EVENT_CONTACT, &row);
-    return SOTTO_OK;
+    return sotto_emit(l->e, l->j->ref, SOTTO_EVENT_CONTACT, &row) ? SOTTO_OK : SOTTO_ERR_NOMEM;
 }
 
 void sotto_contacts_list(struct sotto_engine *e, struct job *j)
@@ -648,12 +655,10 @@ static void show_safety(struct sotto_engine *e, struct job *j, const struct sott
         .new_identity = c->new_identity || c->forked != SOTTO_FORK_NONE,
     };
 
-    if (safety_number(e, c, number) != SOTTO_OK) {
+    if (safety_number(e, c, number) != SOTTO_OK || !sotto_emit(e, j->ref, SOTTO_EVENT_SAFETY, &row))
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
-        return;
-    }
-    sotto_emit(e, j->ref, SOTTO_EVENT_SAFETY, &row);
-    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
+    else
+        sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
 }
 
 static void compare_safety(struct sotto_engine *e, struct job *j, struct sotto_contact_record *c)

@@ -9,7 +9,7 @@
 
 /* The devices of our own account: show, approve, revoke; and the end of the account. */
 
-static void emit_listed(struct sotto_engine *e, struct job *j)
+static bool emit_listed(struct sotto_engine *e, struct job *j)
 {
     char id[17];
     struct sotto_device_row row = {.id = id, .code = ""};
@@ -22,8 +22,10 @@ static void emit_listed(struct sotto_engine *e, struct job *j)
         row.holds_account_key = d->id == e->device && e->holds_account_key;
         row.generation = d->generation;
         row.since_ms = 0;
-        sotto_emit(e, j->ref, SOTTO_EVENT_DEVICE, &row);
+        if (!sotto_emit(e, j->ref, SOTTO_EVENT_DEVICE, &row))
+            return false;
     }
+    return true;
 }
 
 /* Opens a pending entry and makes its code; false: not a right one. */
@@ -42,17 +44,22 @@ static void links_listed(struct sotto_engine *e, struct pending *p, const struct
     char code[SOTTO_LINK_CODE + 1], id[17];
     struct sotto_device_row row = {.id = id, .code = code, .state = "pending"};
 
+    bool told;
+
     if (j == NULL || j->dead)
         return;
-    emit_listed(e, j);
-    for (size_t i = 0; a != NULL && a->type == SOTTO_ANS_LINKS && i < a->u.links.count; i++) {
+    told = emit_listed(e, j);
+    for (size_t i = 0; told && a != NULL && a->type == SOTTO_ANS_LINKS && i < a->u.links.count;
+         i++) {
         if (!pending_code(e, a->u.links.pending[i].entry, &d, code))
             continue;
         snprintf(id, sizeof id, "%016llx", (unsigned long long)d.id);
         row.generation = d.generation;
         row.since_ms = a->u.links.pending[i].asked_at_ms;
-        sotto_emit(e, j->ref, SOTTO_EVENT_DEVICE, &row);
+        told = sotto_emit(e, j->ref, SOTTO_EVENT_DEVICE, &row);
     }
+    if (!told)
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
     sotto_job_done(e, j, SOTTO_RESULT_OK, "%s",
                    a == NULL                    ? e->why_text
                    : a->type == SOTTO_ANS_ERROR ? "the relay does not say which devices wait"
@@ -66,10 +73,14 @@ void sotto_devices_list(struct sotto_engine *e, struct job *j)
 
     if (e->phase == LINK_ONLINE) {
         j->phase = 1;
+        j->needs_online = true; /* ends with what is known here if the question does not get out */
         sotto_ask(e, &r, links_listed, j);
     } else if (e->phase == LINK_DOWN && (j->phase == 1 || !sotto_engine_target(e, &target))) {
-        emit_listed(e, j); /* what is known here; requests cannot be seen offline */
-        sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", e->why_text);
+        /* What is known here; requests cannot be seen offline. */
+        if (emit_listed(e, j))
+            sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", e->why_text);
+        else
+            sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
     } else {
         j->needs_online = true;
     }
@@ -237,7 +248,8 @@ static void links_told(struct sotto_engine *e, struct pending *p, const struct s
     for (size_t i = 0; a->type == SOTTO_ANS_LINKS && i < a->u.links.count; i++)
         if (pending_code(e, a->u.links.pending[i].entry, &d, code)) {
             snprintf(id, sizeof id, "%016llx", (unsigned long long)d.id);
-            sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_LINK, &row);
+            if (!sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_LINK, &row))
+                e->links_again = true;
         }
     if (e->links_again)
         sotto_devices_link_pending(e);

@@ -9,10 +9,28 @@
 #include "base/log.h"
 #include "client/state.h"
 
-void sotto_emit(struct sotto_engine *e, struct sotto_ref to, enum sotto_event_type type,
+#define SAY_AGAIN_MS 200
+
+bool sotto_emit(struct sotto_engine *e, struct sotto_ref to, enum sotto_event_type type,
                 const void *row)
 {
-    e->ops->emit(e->ctx, to, type, row);
+    return e->ops->emit(e->ctx, to, type, row);
+}
+
+void sotto_say_later(struct sotto_engine *e)
+{
+    e->say_mono = sotto_mono_ms(e->env) + SAY_AGAIN_MS;
+}
+
+static void say_again(struct sotto_engine *e)
+{
+    e->say_mono = 0;
+    if (e->connection_unsaid)
+        sotto_connection_tell(e, 0);
+    sotto_changed_flush(e);
+    sotto_receive_note_shown(e);
+    sotto_receive_feed(e);
+    sotto_jobs_say(e);
 }
 
 void sotto_notice(struct sotto_engine *e, const char *fmt, ...)
@@ -271,6 +289,8 @@ uint64_t sotto_engine_deadline(const struct sotto_engine *e)
 
     if (o < at)
         at = o;
+    if (e->say_mono != 0 && e->say_mono < at)
+        at = e->say_mono;
     for (const struct job *j = e->jobs; j != NULL; j = j->next)
         if (!j->dead && j->deadline_mono != 0 && j->deadline_mono < at)
             at = j->deadline_mono;
@@ -304,6 +324,8 @@ void sotto_engine_tick(struct sotto_engine *e)
             sotto_job_done(e, j, SOTTO_RESULT_UNREACHABLE, "the relay did not answer in time");
     }
     e->iterating--;
+    if (e->say_mono != 0 && now >= e->say_mono)
+        say_again(e);
     sotto_outbox_tick(e);
     if (now >= e->next_housekeeping_mono) {
         e->next_housekeeping_mono = now + 3600 * 1000;

@@ -61,8 +61,8 @@ struct sotto_call {
 
 struct sotto_engine_ops {
     /* row: the public structure of that type; borrowed during the call. request 0 goes to
-     * everybody. */
-    void (*emit)(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row);
+     * everybody. false: there was no memory for it. */
+    bool (*emit)(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row);
     /* The connection has to end now; sotto_engine_disconnected() follows. */
     void (*hang_up)(void *ctx);
     /* A connection is wanted at once: do not wait for the pause between attempts to end. */

@@ -81,7 +81,30 @@ void sotto_job_done(struct sotto_engine *e, struct job *j, enum sotto_result res
     done.text = text;
     done.id = id;
     j->dead = true;
-    sotto_emit(e, j->ref, SOTTO_EVENT_DONE, &done);
+    j->result = result;
+    j->unsaid = !sotto_emit(e, j->ref, SOTTO_EVENT_DONE, &done);
+    if (j->unsaid)
+        sotto_say_later(e);
+}
+
+void sotto_jobs_say(struct sotto_engine *e)
+{
+    e->iterating++;
+    for (struct job *j = e->jobs; j != NULL; j = j->next) {
+        char id[33] = "";
+        struct sotto_done done = {.result = j->result, .id = id};
+
+        if (!j->unsaid)
+            continue;
+        if (j->result != SOTTO_RESULT_OK)
+            done.text = "out of memory";
+        else if (j->op == SOTTO_OP_SEND)
+            sotto_hex_encode(j->id, sizeof j->id, id);
+        j->unsaid = !sotto_emit(e, j->ref, SOTTO_EVENT_DONE, &done);
+        if (j->unsaid)
+            sotto_say_later(e);
+    }
+    e->iterating--;
 }
 
 void sotto_job_offline(struct sotto_engine *e, struct job *j)
@@ -120,7 +143,7 @@ void sotto_jobs_sweep(struct sotto_engine *e)
     while (*at != NULL) {
         struct job *j = *at;
 
-        if (!j->dead) {
+        if (!j->dead || j->unsaid) {
             at = &j->next;
             continue;
         }
@@ -150,8 +173,10 @@ void sotto_jobs_free(struct sotto_engine *e)
 void sotto_engine_origin_gone(struct sotto_engine *e, uint32_t origin)
 {
     for (struct job *j = e->jobs; j != NULL; j = j->next)
-        if (j->ref.origin == origin)
+        if (j->ref.origin == origin) {
             j->dead = true;
+            j->unsaid = false;
+        }
     sotto_receive_rewind(e);
 }
 

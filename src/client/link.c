@@ -29,12 +29,14 @@ void sotto_connection_row(const struct sotto_engine *e, uint32_t retry_ms,
     };
 }
 
-static void tell_connection(struct sotto_engine *e, uint32_t retry_ms)
+void sotto_connection_tell(struct sotto_engine *e, uint32_t retry_ms)
 {
     struct sotto_connection row;
 
     sotto_connection_row(e, retry_ms, &row);
-    sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_CONNECTION, &row);
+    e->connection_unsaid = !sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_CONNECTION, &row);
+    if (e->connection_unsaid)
+        sotto_say_later(e);
 }
 
 /* --- where to --- */
@@ -82,7 +84,7 @@ void sotto_engine_connecting(struct sotto_engine *e)
     e->phase = LINK_DIALLING;
     e->replaced = false;
     e->why = SOTTO_OK;
-    tell_connection(e, 0);
+    sotto_connection_tell(e, 0);
 }
 
 void sotto_engine_connected(struct sotto_engine *e, const struct sotto_engine_tls *tls)
@@ -156,7 +158,7 @@ void sotto_engine_disconnected(struct sotto_engine *e, enum sotto_err why, const
                  want, e->why_pin);
     }
     /* Before what ends because of it: a sign-up needs the pin. */
-    tell_connection(e, sotto_engine_target(e, &target) ? retry_ms : 0);
+    sotto_connection_tell(e, sotto_engine_target(e, &target) ? retry_ms : 0);
     sotto_wipe(&e->tls.exporter, sizeof e->tls.exporter);
     sotto_buf_clear(&e->out);
     sotto_inbox_clear(e);
@@ -263,27 +265,31 @@ static enum sotto_err lease_make(struct sotto_engine *e, uint8_t ret[SOTTO_LEASE
     return SOTTO_OK;
 }
 
-static bool lease_is_older_copy(struct sotto_engine *e, const struct sotto_answer *a)
+static enum sotto_err lease_is_older_copy(struct sotto_engine *e, const struct sotto_answer *a,
+                                          bool *ret)
 {
     SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
     const uint8_t *previous = a->u.signed_in.previous_lease;
-    uint8_t now[SOTTO_LEASE];
-    uint64_t committed;
+    uint8_t now[SOTTO_LEASE] = {0};
+    uint64_t committed = 0;
+    enum sotto_err err[3];
 
+    err[0] = sotto_setting_get_u64(e->p, "inbox.committed", &committed);
+    err[1] = sotto_setting_read(e->p, "lease.now", now, sizeof now);
+    err[2] = sotto_setting_get(e->p, "lease.tried", &tried);
+    for (size_t i = 0; i < 3; i++)
+        if (err[i] != SOTTO_OK && err[i] != SOTTO_ERR_NOT_FOUND)
+            return err[i];
     /* A copy taken while connected may know the lease; not what was acknowledged after it. */
-    if (sotto_setting_get_u64(e->p, "inbox.committed", &committed) == SOTTO_OK &&
-        a->u.signed_in.acked > committed)
-        return true;
-    if (!a->u.signed_in.has_previous)
-        return false;
-    if (sotto_setting_read(e->p, "lease.now", now, sizeof now) == SOTTO_OK &&
-        sotto_equal(now, previous, sizeof now))
-        return false;
-    if (sotto_setting_get(e->p, "lease.tried", &tried) == SOTTO_OK)
-        for (size_t i = 0; i + SOTTO_LEASE <= tried.n; i += SOTTO_LEASE)
-            if (sotto_equal(tried.p + i, previous, SOTTO_LEASE))
-                return a->u.signed_in.previous_begun;
-    return true;
+    *ret = err[0] == SOTTO_OK && a->u.signed_in.acked > committed;
+    if (*ret || !a->u.signed_in.has_previous ||
+        (err[1] == SOTTO_OK && sotto_equal(now, previous, sizeof now)))
+        return SOTTO_OK;
+    *ret = true;
+    for (size_t i = 0; i + SOTTO_LEASE <= tried.n; i += SOTTO_LEASE)
+        if (sotto_equal(tried.p + i, previous, SOTTO_LEASE))
+            *ret = a->u.signed_in.previous_begun;
+    return SOTTO_OK;
 }
 
 /* When two pings in a row come back and nothing was delivered meanwhile, the mailbox was empty. One
@@ -331,7 +337,7 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     e->why_result = SOTTO_RESULT_OK;
     e->why_text[0] = '\0';
     e->why_pin[0] = '\0';
-    tell_connection(e, 0);
+    sotto_connection_tell(e, 0);
     e->quiet_pings = 0;
     sotto_ask_drained(e);
     sotto_account_online(e);
@@ -412,7 +418,7 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
     uint8_t lease[SOTTO_LEASE];
     SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
     enum sotto_err err;
-    bool older;
+    bool older = false;
 
     (void)p;
     if (a == NULL)
@@ -425,9 +431,9 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
         sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
         return;
     }
-    older = lease_is_older_copy(e, a);
-    if ((err = sotto_setting_get(e->p, "lease.tried", &tried)) == SOTTO_OK &&
-        tried.n >= SOTTO_LEASE)
+    if ((err = lease_is_older_copy(e, a, &older)) == SOTTO_OK)
+        err = sotto_setting_get(e->p, "lease.tried", &tried);
+    if (err == SOTTO_OK && tried.n >= SOTTO_LEASE)
         memcpy(lease, tried.p + tried.n - SOTTO_LEASE, SOTTO_LEASE);
     else
         err = err != SOTTO_OK ? err : SOTTO_ERR_MALFORMED;

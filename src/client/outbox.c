@@ -132,8 +132,13 @@ static void check_send(struct sotto_engine *e, struct job *j)
                     : j->n[0] == SOTTO_WAIT_STORED  ? SOTTO_MESSAGE_STORED
                                                     : SOTTO_MESSAGE_QUEUED;
 
-    if (sotto_message_get(e->p, j->id, look_at, &l) != SOTTO_OK)
+    enum sotto_err err = sotto_message_get(e->p, j->id, look_at, &l);
+
+    if (err == SOTTO_ERR_NOT_FOUND)
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the message was deleted");
+    else if (err != SOTTO_OK)
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
+                       sotto_err_text(err));
     else if (l.state == SOTTO_MESSAGE_FAILED)
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "not sent: %s", l.reason);
     else if (l.state >= want)
@@ -214,9 +219,14 @@ void sotto_outbox_resend(struct sotto_engine *e, struct job *j)
     bool changed;
     enum sotto_err err;
 
-    if (sotto_id_parse(j->text, j->text_len, c.id) != SOTTO_OK ||
-        sotto_message_get(e->p, c.id, copy_again, &a) != SOTTO_OK || !a.outgoing ||
-        a.state != SOTTO_MESSAGE_FAILED) {
+    if ((err = sotto_id_parse(j->text, j->text_len, c.id)) == SOTTO_OK &&
+        (err = sotto_message_get(e->p, c.id, copy_again, &a)) == SOTTO_ERR_NOMEM) {
+        sotto_buf_free(&a.text);
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
+                       sotto_err_text(err));
+        return;
+    }
+    if (err != SOTTO_OK || !a.outgoing || a.state != SOTTO_MESSAGE_FAILED) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "no failed message has this id");
         sotto_buf_free(&a.text);
         return;
@@ -269,21 +279,30 @@ static enum sotto_err emit_state(void *ctx, const struct sotto_message_record *m
     char id[33], device[17];
 
     sotto_message_row(e, m, &row, id, device);
-    sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_STATE, &row);
-    return SOTTO_OK;
+    return sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_STATE, &row) ? SOTTO_OK
+                                                                         : SOTTO_ERR_NOMEM;
 }
 
 void sotto_changed_flush(struct sotto_engine *e)
 {
+    size_t left = 0;
+
     e->iterating++;
     for (size_t i = 0; i < e->changed_count; i++) {
-        (void)sotto_message_get(e->p, e->changed[i], emit_state, e);
+        enum sotto_err err = sotto_message_get(e->p, e->changed[i], emit_state, e);
+
+        if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND) {
+            memmove(e->changed[left++], e->changed[i], SOTTO_CONTENT_ID);
+            continue;
+        }
         for (struct job *j = e->jobs; j != NULL; j = j->next)
             if (!j->dead && j->op == SOTTO_OP_SEND && j->phase > 0 &&
                 memcmp(j->id, e->changed[i], SOTTO_CONTENT_ID) == 0)
                 check_send(e, j);
     }
-    e->changed_count = 0;
+    e->changed_count = left;
+    if (left > 0)
+        sotto_say_later(e);
     e->iterating--;
 }
 
@@ -354,9 +373,11 @@ static enum sotto_err receipt_one(struct sotto_engine *e, const char *from, uint
             return err;
     }
     /* Our own devices' receipts say nothing about the recipient. */
-    if (strcmp(from, e->us.name) == 0 || sotto_message_get(e->p, id, look_at, &l) != SOTTO_OK ||
-        !l.outgoing || strcmp(l.peer, from) != 0)
+    if (strcmp(from, e->us.name) == 0 ||
+        (err = sotto_message_get(e->p, id, look_at, &l)) == SOTTO_ERR_NOT_FOUND)
         return SOTTO_OK;
+    if (err != SOTTO_OK || !l.outgoing || strcmp(l.peer, from) != 0)
+        return err;
     err = sotto_message_set_state(
         e->p, id, what == SOTTO_RECEIPT_READ ? SOTTO_MESSAGE_READ : SOTTO_MESSAGE_DELIVERED, "",
         sotto_now_ms(e->env), &changed);

@@ -68,7 +68,9 @@ struct job {
     struct job *next;
     struct sotto_ref ref;
     enum sotto_op op;
-    bool dead;         /* finished; freed when nobody is iterating */
+    bool dead;   /* finished; freed when nobody is iterating */
+    bool unsaid; /* and nobody was told: there was no memory for it */
+    enum sotto_result result;
     bool needs_online; /* ends with the cause when the connection cannot be had */
     int phase;
     uint64_t deadline_mono; /* 0: none */
@@ -86,6 +88,7 @@ struct job {
 };
 struct shown {
     struct shown *next;
+    bool confirmed; /* which could not be noted yet */
     uint8_t id[SOTTO_CONTENT_ID];
 };
 
@@ -218,14 +221,18 @@ struct sotto_engine {
     uint8_t (*changed)[SOTTO_CONTENT_ID]; /* messages to tell about after the commit */
     size_t changed_count, changed_room;
     uint64_t next_housekeeping_mono;
+    uint64_t say_mono;      /* what could not be said, or noted, is tried again; 0: nothing */
+    bool connection_unsaid; /* how the connection stands */
     uint64_t receipts_mono; /* when receipts go out that nothing took along; 0: none wait */
     struct cached_list lists[LIST_CACHE];
     uint64_t list_stamp;
 };
 
 /* --- engine.c --- */
-void sotto_emit(struct sotto_engine *e, struct sotto_ref to, enum sotto_event_type type,
+/* false: no memory for it. What somebody waits for has to be said again then: sotto_say_later(). */
+bool sotto_emit(struct sotto_engine *e, struct sotto_ref to, enum sotto_event_type type,
                 const void *row);
+void sotto_say_later(struct sotto_engine *e);
 void sotto_notice(struct sotto_engine *e, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Queues a request; NULL: no memory (the connection is hung up). Its answer goes to done. */
@@ -245,6 +252,7 @@ void sotto_sign_in(struct sotto_engine *e);
 void sotto_ask_drained(struct sotto_engine *e);
 void sotto_connection_row(const struct sotto_engine *e, uint32_t retry_ms,
                           struct sotto_connection *ret);
+void sotto_connection_tell(struct sotto_engine *e, uint32_t retry_ms);
 /* The first frame of a connection. */
 void sotto_link_hello(struct sotto_engine *e, const struct sotto_answer *a);
 void sotto_link_closing(struct sotto_engine *e, const struct sotto_answer *a);
@@ -263,6 +271,8 @@ void sotto_job_offline(struct sotto_engine *e, struct job *j);
 /* The relay is there: those that had to wait for it. */
 void sotto_jobs_online(struct sotto_engine *e);
 void sotto_jobs_sweep(struct sotto_engine *e);
+/* Says what could not be said when they ended. */
+void sotto_jobs_say(struct sotto_engine *e);
 void sotto_jobs_free(struct sotto_engine *e);
 
 /* --- signup.c --- */
@@ -463,6 +473,8 @@ void sotto_receive_stop_job(struct sotto_engine *e, uint32_t origin, uint32_t re
 /* Hands out what is new to those who receive. */
 void sotto_receive_feed(struct sotto_engine *e);
 void sotto_receive_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID]);
+/* Those that could not be noted. */
+void sotto_receive_note_shown(struct sotto_engine *e);
 enum sotto_err sotto_id_parse(const char *text, size_t len, uint8_t ret[SOTTO_CONTENT_ID]);
 
 #endif

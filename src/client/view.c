@@ -56,8 +56,7 @@ static enum sotto_err show_message(void *ctx, const struct sotto_message_record 
 
     s->any = true;
     sotto_message_row(s->e, m, &row, id, device);
-    sotto_emit(s->e, s->j->ref, SOTTO_EVENT_MESSAGE, &row);
-    return SOTTO_OK;
+    return sotto_emit(s->e, s->j->ref, SOTTO_EVENT_MESSAGE, &row) ? SOTTO_OK : SOTTO_ERR_NOMEM;
 }
 
 void sotto_view_history(struct sotto_engine *e, struct job *j)
@@ -138,8 +137,10 @@ static void emit_status(struct sotto_engine *e, struct job *j)
         (void)sotto_message_counts(e->p, &row.queued, &row.undelivered);
         (void)sotto_contact_each(e->p, count_contact, &row.contacts);
     }
-    sotto_emit(e, j->ref, SOTTO_EVENT_STATUS, &row);
-    sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
+    if (sotto_emit(e, j->ref, SOTTO_EVENT_STATUS, &row))
+        sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
+    else
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
 }
 
 void sotto_view_status(struct sotto_engine *e, struct job *j)
@@ -168,17 +169,22 @@ static enum sotto_err hand_out(void *ctx, const struct sotto_message_record *m)
 {
     struct show *s = ctx;
     struct shown *out;
+    enum sotto_err err;
 
     if (m->row > s->last) /* rows do not come in their order */
         s->last = m->row;
     if (handed_out(s->e, m->id))
         return SOTTO_OK;
-    if ((out = malloc(sizeof *out)) == NULL)
+    if ((out = calloc(1, sizeof *out)) == NULL)
         return SOTTO_ERR_NOMEM;
+    if ((err = show_message(ctx, m)) != SOTTO_OK) {
+        free(out);
+        return err;
+    }
     memcpy(out->id, m->id, sizeof out->id);
     out->next = s->j->out;
     s->j->out = out;
-    return show_message(ctx, m);
+    return SOTTO_OK;
 }
 
 static void feed(struct sotto_engine *e, struct job *j)
@@ -188,6 +194,8 @@ static void feed(struct sotto_engine *e, struct job *j)
     if (sotto_message_unshown(e->p, j->name[0] != '\0' ? j->name : NULL, j->last_row, 0, hand_out,
                               &s) == SOTTO_OK)
         j->last_row = s.last;
+    else
+        sotto_say_later(e); /* what was handed out meanwhile is not handed out again */
 }
 
 /* Once: all that was there has been handed out. The receiver stays. */
@@ -198,9 +206,12 @@ static void tell_caught_up(struct sotto_engine *e, struct job *j, enum sotto_res
 
     if (j->phase != 0)
         return;
+    if (!sotto_emit(e, j->ref, SOTTO_EVENT_DONE, &done)) {
+        sotto_say_later(e);
+        return;
+    }
     j->phase = 1;
     j->needs_online = false;
-    sotto_emit(e, j->ref, SOTTO_EVENT_DONE, &done);
 }
 
 void sotto_receive_start(struct sotto_engine *e, struct job *j)
@@ -263,31 +274,68 @@ static enum sotto_err shown_look(void *ctx, const struct sotto_message_record *m
     return SOTTO_OK;
 }
 
-void sotto_receive_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID])
+static enum sotto_err store_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID])
 {
     struct sotto_contact_record c;
     struct shown_row row = {.outgoing = true};
     enum sotto_err err;
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
-        return;
+        return err;
     if ((err = sotto_message_get(e->p, id, shown_look, &row)) == SOTTO_OK && !row.outgoing &&
         (err = sotto_message_set_shown(e->p, id)) == SOTTO_OK &&
-        sotto_contact_get(e->p, row.peer, &c) == SOTTO_OK && c.state == SOTTO_CONTACT_ACCEPTED)
+        (err = sotto_contact_load(e, row.peer, &c)) == SOTTO_OK &&
+        c.state == SOTTO_CONTACT_ACCEPTED)
         err = sotto_due_add(e->p, row.peer, id, SOTTO_RECEIPT_READ);
-    if (sotto_profile_end(e->p, err) != SOTTO_OK)
-        return;
-    if (e->receipts_mono == 0) /* a moment, so that one receipt speaks for many messages */
+    err = sotto_profile_end(e->p, err);
+    if (err == SOTTO_OK && e->receipts_mono == 0) /* one receipt speaks for many messages */
         e->receipts_mono = sotto_mono_ms(e->env) + SOTTO_RECEIPTS_MS;
+    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err; /* deleted meanwhile */
+}
+
+/* Nobody asks for it again, so what could not be noted is noted later: else it is shown twice. */
+static void out_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID], bool noted)
+{
     for (struct job *j = e->jobs; j != NULL; j = j->next)
         for (struct shown **at = &j->out; *at != NULL;) {
             struct shown *s = *at;
 
             if (memcmp(s->id, id, SOTTO_CONTENT_ID) != 0) {
                 at = &s->next;
-                continue;
+            } else if (!noted) {
+                s->confirmed = true;
+                at = &s->next;
+            } else {
+                *at = s->next;
+                free(s);
             }
-            *at = s->next;
-            free(s);
         }
+    if (!noted)
+        sotto_say_later(e);
+}
+
+void sotto_receive_shown(struct sotto_engine *e, const uint8_t id[SOTTO_CONTENT_ID])
+{
+    out_shown(e, id, store_shown(e, id) == SOTTO_OK);
+}
+
+void sotto_receive_note_shown(struct sotto_engine *e)
+{
+    uint8_t id[SOTTO_CONTENT_ID];
+    bool any = true;
+
+    while (any) {
+        any = false;
+        for (const struct job *j = e->jobs; j != NULL && !any; j = j->next)
+            for (const struct shown *s = j->out; s != NULL && !any; s = s->next)
+                if ((any = s->confirmed))
+                    memcpy(id, s->id, sizeof id);
+        if (!any)
+            return;
+        if (store_shown(e, id) != SOTTO_OK) {
+            sotto_say_later(e);
+            return;
+        }
+        out_shown(e, id, true);
+    }
 }

@@ -121,14 +121,19 @@ static int take_lock(const char *dir)
 
 static void deliver(struct sotto_client *c, struct sotto_event *e);
 
-static void on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row)
+/* Whoever is attached and cannot be told is let go of, and asks again. */
+static bool on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row)
 {
     struct sotto_client *c = ctx;
+    struct sotto_event *e = NULL;
 
-    if (to.origin == 0)
-        deliver(c, sotto_event_new(to.request, type, row));
+    if (to.origin == 0 && (e = sotto_event_new(to.request, type, row)) == NULL)
+        return false;
+    if (e != NULL)
+        deliver(c, e);
     if (c->control != NULL && (to.origin != 0 || to.request == 0))
         sotto_control_emit(c->control, to, type, row);
+    return true;
 }
 
 static void passphrase_digest(const struct sotto_client *c, const void *passphrase, size_t len,

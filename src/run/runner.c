@@ -31,11 +31,11 @@ static void settle(struct sotto_runner *r);
 
 /* --- what the engine wants: noted here, done in settle(), never inside its own calls --- */
 
-static void on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row)
+static bool on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row)
 {
     struct sotto_runner *r = ctx;
 
-    r->emit(r->ctx, to, type, row);
+    return r->emit(r->ctx, to, type, row);
 }
 
 static void on_hang_up(void *ctx)

@@ -11,7 +11,7 @@
  */
 struct sotto_runner;
 
-typedef void sotto_runner_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type,
+typedef bool sotto_runner_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type,
                                const void *row);
 
 /* Takes over the profile, also on failure. Starts connecting at the next turn of the loop. */

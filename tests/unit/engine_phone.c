@@ -38,8 +38,8 @@ void phone_start(struct phone *p)
             e = sotto_engine_new(&p->env.env, p->profile, &rig_engine_ops, p, &p->engine);
         if (rig_is_dead(p->w, p->path))
             phone_move(p, p->path);
-        else if (p->w->disk != NULL && e == SOTTO_ERR_FULL) /* somebody makes room */
-            phone_close(p);
+        else if (p->w->disk != NULL && (e == SOTTO_ERR_FULL || e == SOTTO_ERR_NOMEM))
+            phone_close(p); /* somebody makes room, and starts it again */
         else if (e != SOTTO_OK)
             fail_msg("%s does not start: %s %s", p->name, sotto_err_text(e), why);
     }

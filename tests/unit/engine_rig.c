@@ -130,20 +130,23 @@ static bool pin_trusted(const struct sotto_engine_target *to, const uint8_t pin[
     return to->pin_count == 0;
 }
 
-static void certificate_load(struct phone *p)
+static enum sotto_err certificate_load(struct phone *p)
 {
     SOTTO_AUTO_BUF pem = SOTTO_BUF(8192);
     SOTTO_AUTO_BUF key = SOTTO_BUF(8192);
     struct sotto_cert *cert = NULL;
+    enum sotto_err e;
 
-    if (p->has_certificate || sotto_engine_certificate(p->engine, &pem, &key) != SOTTO_OK)
-        return;
-    assert_int_equal(sotto_cert_client_load(&(struct sotto_bytes){pem.p, pem.n},
-                                            &(struct sotto_bytes){key.p, key.n}, &cert),
-                     SOTTO_OK);
+    if (p->has_certificate)
+        return SOTTO_OK;
+    if ((e = sotto_engine_certificate(p->engine, &pem, &key)) != SOTTO_OK ||
+        (e = sotto_cert_client_load(&(struct sotto_bytes){pem.p, pem.n},
+                                    &(struct sotto_bytes){key.p, key.n}, &cert)) != SOTTO_OK)
+        return e;
     sotto_cert_pin(cert, p->certificate);
     sotto_cert_free(cert);
     p->has_certificate = true;
+    return SOTTO_OK;
 }
 
 static void tls_facts(struct phone *p, struct sotto_engine_tls *ret)
@@ -164,11 +167,15 @@ static void dial(struct phone *p)
     struct sotto_engine_target to;
     struct sotto_engine_tls tls;
     struct sotto_relay_peer peer = {.has_pin = true};
+    enum sotto_err e;
 
     if (!sotto_engine_target(p->engine, &to))
         return;
     sotto_engine_connecting(p->engine);
-    certificate_load(p);
+    if ((e = certificate_load(p)) != SOTTO_OK) {
+        rig_link_lost(p, e, sotto_err_text(e), NULL);
+        return;
+    }
     tls_facts(p, &tls);
     if (p->w->relay == NULL) {
         rig_link_lost(p, SOTTO_ERR_REFUSED, "connection refused", NULL);
@@ -181,7 +188,11 @@ static void dial(struct phone *p)
     memcpy(peer.exporter, tls.exporter, sizeof peer.exporter);
     memcpy(peer.pin, p->certificate, sizeof peer.pin);
     snprintf(peer.address, sizeof peer.address, "192.0.2.%u", p->number + 1);
-    assert_int_equal(sotto_relay_open(p->w->relay, &peer, p, &p->conn), SOTTO_OK);
+    if (sotto_relay_open(p->w->relay, &peer, p, &p->conn) != SOTTO_OK) {
+        p->conn = NULL;
+        rig_link_lost(p, SOTTO_ERR_CLOSED, "the relay closed the connection", NULL);
+        return;
+    }
     p->linked = true;
     sotto_engine_connected(p->engine, &tls);
     rig_phone_after(p);
@@ -197,12 +208,13 @@ static bool may_dial(const struct phone *p)
 
 /* --- the engine's side --- */
 
-static void on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row)
+static bool on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, const void *row)
 {
     struct phone *p = ctx;
     struct sotto_event *e = sotto_event_new(to.request, type, row);
 
-    assert_non_null(e);
+    if (e == NULL)
+        return false;
     if (p->told_count == p->told_room) {
         p->told_room = p->told_room * 2 + 64;
         p->told = realloc(p->told, p->told_room * sizeof *p->told);
@@ -216,7 +228,7 @@ static void on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, 
         rig_trace("%s: notice: %s", p->name, sotto_event_notice(e));
     if (type != SOTTO_EVENT_MESSAGE || to.origin != 0 || to.request == 0 ||
         to.request != p->receiver)
-        return;
+        return true;
     const struct sotto_message *m = row;
 
     if (p->printed_count == p->printed_room) {
@@ -234,6 +246,7 @@ static void on_emit(void *ctx, struct sotto_ref to, enum sotto_event_type type, 
     out->text = strndup(m->text, m->text_len);
     out->gap = m->gap;
     out->is_request = m->is_request;
+    return true;
 }
 
 static void on_hang_up(void *ctx)
@@ -294,6 +307,8 @@ static void start_reading(struct phone *p)
 
     p->receiver = call.ref.request;
     sotto_engine_call(p->engine, &call);
+    if (phone_result(p, call.ref.request) == SOTTO_RESULT_FAILED)
+        p->receiver = 0; /* whoever reads tries again */
 }
 
 /* Nothing of what a process said in its last moment has left it. */
@@ -669,8 +684,8 @@ static void relay_open(struct world *w)
             return;
         if (rig_is_dead(w, w->relay_path))
             relay_move(w, w->relay_path);
-        else if (w->disk != NULL && e == SOTTO_ERR_FULL) /* somebody makes room */
-            relay_close(w);
+        else if (w->disk != NULL && (e == SOTTO_ERR_FULL || e == SOTTO_ERR_NOMEM))
+            relay_close(w); /* somebody makes room, and starts it again */
         else
             fail_msg("the relay does not start: %s %s", sotto_err_text(e), why);
     }
