@@ -56,7 +56,7 @@ enum sotto_err sotto_identity_read(struct sotto_engine *e)
     return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
 }
 
-enum sotto_err sotto_identity_write(struct sotto_engine *e)
+static enum sotto_err write_identity(struct sotto_engine *e)
 {
     enum sotto_err err;
 
@@ -71,6 +71,16 @@ enum sotto_err sotto_identity_write(struct sotto_engine *e)
     if (e->holds_account_key)
         return sotto_setting_put(e->p, "account.seed", e->account_key.seed.b, 32);
     return sotto_setting_drop(e->p, "account.seed");
+}
+
+/* All of it or nothing: half of it would be an identity that nobody has. */
+enum sotto_err sotto_identity_write(struct sotto_engine *e)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    return sotto_profile_end(e->p, write_identity(e));
 }
 
 static enum sotto_err load_relay(struct sotto_engine *e)
@@ -352,8 +362,10 @@ void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes data)
     struct sotto_list *list = malloc(sizeof *list);
     enum sotto_err err;
 
-    if (list == NULL)
+    if (list == NULL) {
+        sotto_engine_trouble(e, SOTTO_ERR_NOMEM, "out of memory");
         return;
+    }
     if (!e->registered) {
         if (sotto_list_open(data.p, data.n, list) == SOTTO_OK)
             sotto_signup_listed(e, list, data);

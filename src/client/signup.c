@@ -50,6 +50,20 @@ static void opaque_ids(const struct sotto_engine *e, const struct job *j, uint8_
 
 /* --- keys --- */
 
+static enum sotto_err store_keys(struct sotto_engine *e, bool fresh)
+{
+    enum sotto_err err;
+
+    if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
+        return err;
+    /* The list names the other account. */
+    if ((err = sotto_setting_drop(e->p, "account.list")) == SOTTO_OK &&
+        (err = sotto_identity_write(e)) == SOTTO_OK && fresh &&
+        (err = sotto_setting_put_u64(e->p, "sealing.ms", sotto_now_ms(e->env))) == SOTTO_OK)
+        err = sotto_sealing_add(e->p, &e->keys.sealing, sotto_now_ms(e->env));
+    return sotto_profile_end(e->p, err);
+}
+
 /* Keys of an attempt before are taken up again; the name may differ. */
 static enum sotto_err prepare_keys(struct sotto_engine *e, const char *name, bool account)
 {
@@ -77,12 +91,7 @@ static enum sotto_err prepare_keys(struct sotto_engine *e, const char *name, boo
     memcpy(e->us.relay_id, e->hello.id, 32);
     if (again && strcmp(old, name) == 0)
         return SOTTO_OK;
-    (void)sotto_setting_drop(e->p, "account.list"); /* it names the other account */
-    if ((err = sotto_identity_write(e)) != SOTTO_OK || again)
-        return err;
-    if ((err = sotto_setting_put_u64(e->p, "sealing.ms", sotto_now_ms(e->env))) != SOTTO_OK)
-        return err;
-    return sotto_sealing_add(e->p, &e->keys.sealing, sotto_now_ms(e->env));
+    return store_keys(e, !again);
 }
 
 /* The first list: the same bytes at every attempt, or a repeated one would look like a fork. */
@@ -107,9 +116,12 @@ static enum sotto_err first_list(struct sotto_engine *e, struct sotto_buf *ret)
 static enum sotto_err first_signed_prekey(struct sotto_engine *e, struct sotto_prekey *ret)
 {
     SOTTO_AUTO_BUF kept = SOTTO_BUF(SOTTO_PREKEY_BYTES);
+    enum sotto_err err = sotto_setting_get(e->p, "prekey.signed", &kept);
 
-    if (sotto_setting_get(e->p, "prekey.signed", &kept) == SOTTO_OK &&
-        sotto_prekey_parse(kept.p, kept.n, ret) == SOTTO_OK && ret->device == e->device)
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    if (err == SOTTO_OK && sotto_prekey_parse(kept.p, kept.n, ret) == SOTTO_OK &&
+        ret->device == e->device)
         return SOTTO_OK;
     return sotto_signed_prekey_make(e, ret);
 }
@@ -119,9 +131,11 @@ enum sotto_err sotto_engine_certificate(struct sotto_engine *e, struct sotto_buf
 {
     enum sotto_err err;
 
-    if (sotto_setting_get(e->p, "tls.certificate", ret_pem) == SOTTO_OK &&
-        sotto_setting_get(e->p, "tls.key", ret_key) == SOTTO_OK)
-        return SOTTO_OK;
+    if ((err = sotto_setting_get(e->p, "tls.certificate", ret_pem)) == SOTTO_OK)
+        err = sotto_setting_get(e->p, "tls.key", ret_key);
+    /* One that cannot be read just now is not to be replaced: the relay knows the device by it. */
+    if (err != SOTTO_ERR_NOT_FOUND)
+        return err;
     sotto_buf_clear(ret_pem);
     sotto_buf_clear(ret_key);
     /* The name in it says nothing about the person: the relay knows the device by the key. */
@@ -334,7 +348,8 @@ static void linked(struct sotto_engine *e, struct pending *p, const struct sotto
     snprintf(device, sizeof device, "%016llx", (unsigned long long)e->device);
     j->phase = LOGIN_SHOWN;
     j->deadline_mono = sotto_mono_ms(e->env) + 10 * 60 * 1000;
-    sotto_emit(e, j->ref, SOTTO_EVENT_LINK, &row);
+    if (!sotto_emit(e, j->ref, SOTTO_EVENT_LINK, &row))
+        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "out of memory");
 }
 
 static void ask_link(struct sotto_engine *e, struct job *j)
