@@ -198,14 +198,18 @@ bool sotto_submit(struct sotto_engine *e, struct outgoing *o, struct work *w,
     struct sotto_request *r = calloc(1, sizeof *r);
     struct pending *p;
     size_t part = 0, left = 0;
+    enum sotto_err err = sotto_contact_load(e, o->name, &c);
 
-    if (r == NULL)
-        return false;
+    /* Without its token it would be a stranger's; and the next one must not overtake it. */
+    if (r == NULL || err != SOTTO_OK) {
+        free(r);
+        sotto_engine_trouble(e, r == NULL ? SOTTO_ERR_NOMEM : err, "the profile cannot be read");
+        return true;
+    }
     r->type = SOTTO_REQ_SUBMIT;
     memcpy(r->u.submit.to, o->name, sizeof o->name);
     r->u.submit.list_version = list->version;
-    if (strcmp(o->name, e->us.name) != 0 && sotto_contact_get(e->p, o->name, &c) == SOTTO_OK &&
-        c.has_their_token) {
+    if (strcmp(o->name, e->us.name) != 0 && c.has_their_token) {
         r->u.submit.has_token = true;
         memcpy(r->u.submit.token, c.their_token, SOTTO_TOKEN);
     }
