@@ -18,8 +18,8 @@ static const char usage[] =
     "              [--bytes-per-second N] [--sign-ins-per-minute N] [--sign-ups-per-hour N]\n"
     "              [--bundles-per-hour N] [--strangers-per-hour N] [--lock-minutes N]\n"
     "              [--connections-per-address N] [--handshakes-per-minute N]\n"
-    "              [--requests-per-second N] [--metrics 127.0.0.1:PORT] [--log text|json]\n"
-    "              [--threads N] [--sandbox on|off] [--no-sandbox]\n"
+    "              [--idle-seconds N] [--requests-per-second N] [--metrics 127.0.0.1:PORT]\n"
+    "              [--log text|json] [--threads N] [--sandbox on|off] [--no-sandbox]\n"
     "       sottod COMMAND [--data DIR] [--user NAME] [--config FILE] ...\n"
     "       sottod help | --version\n";
 

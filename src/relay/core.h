@@ -27,7 +27,6 @@
 #define LOGIN_TRIES        3
 #define STRANGER_IDLE_MS   (60 * 1000ull) /* without sign-in, and not waiting to be listed */
 #define LINKING_IDLE_MS    (LINK_MS + 60 * 1000)
-#define IDLE_MS            (10 * 60 * 1000ull)
 #define HELLO_MS           10000 /* how old the time in it may be */
 #define REST_MS            5000  /* of silence, until it is kept small */
 #define SWEEP_MS           5000

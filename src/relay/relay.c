@@ -559,7 +559,9 @@ uint64_t sotto_relay_deadline(const struct sotto_relay *r)
 
 static void end_idle(struct sotto_relay_conn *c, uint64_t mono)
 {
-    uint64_t since = c->heard_mono, limit = IDLE_MS;
+    uint32_t seconds = c->r->config.idle_seconds;
+    uint64_t since = c->heard_mono;
+    uint64_t limit = 1000ull * (seconds > 0 ? seconds : SOTTO_RELAY_IDLE_SECONDS);
 
     if (c->s.stage == STAGE_LINKING) {
         limit = LINKING_IDLE_MS;

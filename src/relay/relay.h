@@ -43,6 +43,7 @@ struct sotto_relay_config {
     uint32_t bundles_per_hour;    /* for one account */
     uint32_t strangers_per_hour;  /* messages of one account to people who have not accepted it */
     uint32_t lock_minutes;        /* of a name, after many wrong passphrases */
+    uint32_t idle_seconds;        /* of a device that says nothing; 0: the default */
     size_t pin_count;             /* of the TLS key: current, then the next */
     uint8_t pins[SOTTO_PINS_MAX][32];
 };
@@ -56,6 +57,7 @@ struct sotto_relay_config {
 #define SOTTO_RELAY_BUNDLES_PER_HOUR    1000
 #define SOTTO_RELAY_STRANGERS_PER_HOUR  60
 #define SOTTO_RELAY_LOCK_MINUTES        15
+#define SOTTO_RELAY_IDLE_SECONDS        600 /* clients say something every minute */
 
 /*
  * Begins a boot epoch in the store, durably. env and store are borrowed and must outlive the relay.

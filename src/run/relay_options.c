@@ -308,6 +308,13 @@ static const struct setting settings[] = {
      AT(relay.lock_minutes),
      .max = 1440,
      .live = true},
+    {.name = "idle_seconds",
+     .set = set_number,
+     .wanted = "a number from 5 to 840",
+     AT(relay.idle_seconds),
+     .min = 5,
+     .max = 840,
+     .live = true},
     {.name = "connections_per_address",
      .set = set_number,
      .wanted = "a number from 0 (no limit) to 1000000",
@@ -550,6 +557,7 @@ enum sotto_err sotto_relay_options_init(struct sotto_relay_options *o)
     o->relay.bundles_per_hour = SOTTO_RELAY_BUNDLES_PER_HOUR;
     o->relay.strangers_per_hour = SOTTO_RELAY_STRANGERS_PER_HOUR;
     o->relay.lock_minutes = SOTTO_RELAY_LOCK_MINUTES;
+    o->relay.idle_seconds = SOTTO_RELAY_IDLE_SECONDS;
     o->connections_per_address = SOTTO_RELAY_CONNECTIONS_PER_ADDRESS;
     o->handshakes_per_minute = SOTTO_RELAY_HANDSHAKES_PER_MINUTE;
     return default_data(o->data, sizeof o->data);

@@ -11,7 +11,7 @@ UP, DOWN = "up", "down"  # from the client, to the client
 class Connection(threading.Thread):
     def __init__(self, proxy, client, number):
         super().__init__(daemon=True)
-        self.proxy, self.number = proxy, number
+        self.proxy, self.number, self.stranded = proxy, number, False
         self.passed = {UP: 0, DOWN: 0}
         self.cut = proxy.next_cut()
         server = socket.create_connection(("127.0.0.1", proxy.target()))
@@ -47,7 +47,7 @@ class Connection(threading.Thread):
         try:
             going = self.room(UP) > 0 and self.room(DOWN) > 0
             while going and not self.proxy.closed:
-                ways = [w for w in (UP, DOWN) if not self.proxy.held[w]]
+                ways = [w for w in (UP, DOWN) if not self.proxy.held[w] and not self.stranded]
                 ready = select.select([self.ends[w][0] for w in ways], [], [], 0.02)[0]
                 for way in ways:
                     if going and self.ends[way][0] in ready:
@@ -65,6 +65,7 @@ class Proxy:
 
     cuts: one per connection, in order: None or (UP or DOWN, after so many bytes, reset instead of
     an orderly end). piece(): how many bytes go on at a time. hold(way): nothing passes that way.
+    strand(): nothing passes any more in the connections that there are, and neither end is told.
     """
 
     def __init__(self, target, cuts=(), piece=lambda: 65536):
@@ -97,6 +98,10 @@ class Proxy:
 
     def let_go(self):
         self.held.update({UP: False, DOWN: False})
+
+    def strand(self):
+        for c in self.connections:
+            c.stranded = True
 
     def __enter__(self):
         return self

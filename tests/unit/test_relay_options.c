@@ -42,6 +42,7 @@ static void test_defaults(void **state)
     assert_int_equal(o.relay.sign_ins_per_minute, 60);
     assert_int_equal(o.relay.bytes_per_second, 1024 * 1024);
     assert_int_equal(o.relay.lock_minutes, 15);
+    assert_int_equal(o.relay.idle_seconds, 600);
     assert_false(o.has_public);
     if (geteuid() == 0)
         assert_string_equal(o.data, "/var/lib/sottod");
@@ -80,6 +81,9 @@ static void test_values(void **state)
         {"bytes_per_second", "1000000000", true},
         {"bytes_per_second", "1000000001", false},
         {"lock_minutes", "1441", false},
+        {"idle_seconds", "5", true},
+        {"idle_seconds", "0", false},
+        {"idle_seconds", "841", false},
         {"user", "sotto", true},
         {"user", "", false},
         {"data", "", false},
