@@ -383,6 +383,8 @@ static void logged_in(struct sotto_engine *e, struct pending *p, const struct so
         if (a->u.error.code == SOTTO_RELAY_WRONG_PASSWORD)
             sotto_job_done(e, j, SOTTO_RESULT_PROFILE,
                            "wrong passphrase, or no account %s on this relay", j->name);
+        else if (a->u.error.code == SOTTO_RELAY_DENIED)
+            sotto_job_done(e, j, SOTTO_RESULT_PROFILE, "the relay refused: %s", a->u.error.text);
         else
             refused(e, j, a);
         return;

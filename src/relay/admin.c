@@ -7,6 +7,8 @@
 #include "relay/core.h"
 #include "store/relay_admin.h"
 
+#define KICKED_TEXT "the operator of the relay ended this connection; it is made again by itself"
+
 uint64_t sotto_relay_undone(const struct sotto_relay *r)
 {
     return r->undone;
@@ -87,7 +89,7 @@ enum sotto_err sotto_relay_admin_disable(struct sotto_relay *r, const char *name
         return done(r, e);
     sotto_directory_forget(r, name);
     if (disabled)
-        e = end_account(r, account.id, "this account was disabled by the operator of the relay");
+        e = end_account(r, account.id, DISABLED_TEXT);
     if (e == 0)
         sotto_log_info("account %s was %s by the operator", name,
                        disabled ? "disabled" : "enabled");
@@ -119,8 +121,7 @@ enum sotto_err sotto_relay_admin_kick(struct sotto_relay *r, const char *name, u
         if ((c->s.stage & STAGE_MEMBER) == 0 || c->s.account != account.id || c->s.ending ||
             (device != 0 && c->s.device != device))
             continue;
-        sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN,
-                        "the operator of the relay ended the connection");
+        sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, KICKED_TEXT);
         count++;
     }
     *ret_count = count;

@@ -295,6 +295,10 @@ bool sotto_relay_certificate_ok(const struct sotto_relay_conn *c, bool has,
                                 const uint8_t certificate[32]);
 
 /* --- admin.c --- */
+/* What its user reads on every way in, and when it happens. */
+#define DISABLED_TEXT                                                                              \
+    "this account was disabled by the operator of the relay. Nothing of it was deleted; ask the "  \
+    "operator"
 void sotto_relay_account_hang_up(struct sotto_relay *r, int64_t account, const char *text);
 /* Everything of an account but its name goes with this turn, its connections end. */
 enum sotto_err sotto_relay_account_remove(struct sotto_relay *r,

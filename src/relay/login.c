@@ -181,8 +181,7 @@ enum sotto_err sotto_relay_opaque_finish(struct sotto_relay_conn *c, const struc
     sotto_relay_attempt_forgiven(c, c->s.name);
     c->tries = 0;
     if (account.disabled) {
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_DENIED,
-                           "this account was disabled by the operator of the relay");
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_DENIED, DISABLED_TEXT);
         return SOTTO_OK;
     }
     c->s.stage = STAGE_LOGGED_IN;

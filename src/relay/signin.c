@@ -135,9 +135,7 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
     if (account.disabled) {
         sotto_log_peer("%s was refused: the account %s is disabled (sottod enable)",
                        c->peer.address, account.name);
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_DENIED,
-                           "this account was disabled by the operator of the relay. Nothing of it "
-                           "was deleted; ask the operator");
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_DENIED, DISABLED_TEXT);
         return SOTTO_OK;
     }
     if (!certificate_right(c, &device)) {

@@ -106,6 +106,7 @@ def check_sessions_and_kick(lab):
     until("bob to come again", lambda: op.json("sessions"))
     alice.send("bob", "after the kick")
     line.until_out("after the kick")
+    assert "ended this connection; it is made again by itself" in line.err, line.err
     assert "1 connection of bob" in op.ok("kick", "bob")
     relay.stop()
     assert "no relay runs" in op.fails("kick", "bob")
@@ -117,7 +118,8 @@ def check_sessions_and_kick(lab):
 
 def disabled_is_refused(bob, op):
     said = bob.run("send", "alice", "may I?")
-    assert said.code != 0 and "disabled by the operator" in said.err, said
+    assert said.code == 4 and "disabled by the operator" in said.err, said
+    assert "Nothing of it was deleted; ask the operator" in said.err, said
     assert op.account("bob")["state"] == "disabled"
 
 
@@ -131,7 +133,12 @@ def check_disable_while_running(lab):
     until("bob's session", lambda: op.json("sessions"))
     assert "bob is disabled" in op.ok("disable", "bob")
     assert op.json("sessions") == []
-    line.end()
+    said = line.wait()
+    assert said.code == 4 and "disabled by the operator" in said.err, said
+    assert "Nothing of it was deleted; ask the operator" in said.err, said
+    said = lab.person("bob", profile="phone").fails(
+        4, "login", relay.address, "--name", "bob", "--pin", relay.pin)
+    assert "Nothing of it was deleted; ask the operator" in said, said
     disabled_is_refused(bob, op)
     alice.send("bob", "waits for the way back")
     assert op.account("bob")["waiting"] >= 1
