@@ -54,11 +54,23 @@ static struct {
 
 struct sim_disk_count sim_disk_count;
 
-static void *must(void *p)
+volatile int sim_disk_busy; /* realloc() is known to look at no variable of ours */
+
+static void *memory(void *old, size_t n)
 {
+    void *p;
+
+    sim_disk_busy++;
+    p = realloc(old, n);
+    sim_disk_busy--;
     if (p == NULL)
         abort();
     return p;
+}
+
+static void *zeroed(size_t n)
+{
+    return memset(memory(NULL, n), 0, n);
 }
 
 static uint32_t roll(uint32_t below)
@@ -80,7 +92,7 @@ static void resize(struct bytes *b, size_t n)
 {
     if (n > b->room) {
         b->room = n + n / 2 + 4096;
-        b->p = must(realloc(b->p, b->room));
+        b->p = memory(b->p, b->room);
     }
     if (n > b->n)
         memset(b->p + b->n, 0, n - b->n);
@@ -115,9 +127,10 @@ static struct inode *find(const char *path)
 
 static struct inode *make(const char *path)
 {
-    struct inode *i = must(calloc(1, sizeof *i));
+    struct inode *i = zeroed(sizeof *i);
 
-    i->path = must(strdup(path));
+    i->path = memory(NULL, strlen(path) + 1);
+    memcpy(i->path, path, strlen(path) + 1);
     i->last = &i->first;
     i->next = disk.nodes;
     disk.nodes = i;
@@ -174,7 +187,7 @@ static bool in_folder(const char *path, const char *folder)
 
 static void note(struct inode *i, bool truncation, size_t at, const void *p, size_t n)
 {
-    struct pending *op = must(malloc(sizeof *op + n));
+    struct pending *op = memory(NULL, sizeof *op + n);
 
     *op = (struct pending){.truncation = truncation, .at = at, .n = n};
     if (n > 0)
@@ -451,7 +464,7 @@ static int f_shm_map(sqlite3_file *f, int page, int size, int extend, void volat
     if (page >= SHM_MAX)
         return SQLITE_IOERR_SHMMAP;
     if (i->shm[page] == NULL && extend)
-        i->shm[page] = must(calloc(1, (size_t)size));
+        i->shm[page] = zeroed((size_t)size);
     *ret = i->shm[page];
     return SQLITE_OK;
 }

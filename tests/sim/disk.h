@@ -39,6 +39,9 @@ bool sim_disk_dead(const char *folder);
 void sim_disk_copy(const char *from, const char *to, const char *name, enum sim_loss loss);
 void sim_disk_drop(const char *folder);
 
+/* Above 0 while it asks for memory of its own. */
+extern volatile int sim_disk_busy;
+
 /* Counted since the start of the process. */
 struct sim_disk_count {
     unsigned long writes, syncs, deaths, power_cuts, lost, torn, full;

@@ -12,17 +12,18 @@
 /* --- memory: a table of blocks, open addressing --- */
 
 struct block {
-    void *p; /* NULL: free; GONE: was used */
+    void *p; /* NULL: free */
     void *caller;
     unsigned long number;
 };
-#define GONE ((void *)1)
 
 static struct {
     struct block *table;
-    size_t room, used, live;
+    size_t room, live;
     unsigned long number;
 } heap;
+
+bool (*watch_grants)(void);
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
@@ -37,7 +38,7 @@ char *__wrap_strndup(const char *s, size_t n);
 
 static size_t slot(const void *p)
 {
-    return (size_t)(((uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ull) >> 20) & (heap.room - 1);
+    return (size_t)(((uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ull) >> 40) & (heap.room - 1);
 }
 
 static void insert(const struct block *b)
@@ -47,7 +48,6 @@ static void insert(const struct block *b)
     while (heap.table[i].p != NULL)
         i = (i + 1) & (heap.room - 1);
     heap.table[i] = *b;
-    heap.used++;
 }
 
 static void grow(void)
@@ -55,15 +55,12 @@ static void grow(void)
     struct block *old = heap.table;
     size_t room = heap.room;
 
-    heap.room = heap.live * 4 < 65536 ? 65536 : heap.live * 4;
-    while ((heap.room & (heap.room - 1)) != 0)
-        heap.room &= heap.room - 1;
+    heap.room = room == 0 ? 16384 : room * 2;
     heap.table = __real_calloc(heap.room, sizeof *heap.table);
     if (heap.table == NULL)
         abort();
-    heap.used = 0;
     for (size_t i = 0; i < room; i++)
-        if (old[i].p != NULL && old[i].p != GONE)
+        if (old[i].p != NULL)
             insert(&old[i]);
     __real_free(old);
 }
@@ -72,11 +69,27 @@ static void *keep(void *p, void *caller)
 {
     if (p == NULL)
         return NULL;
-    if (heap.used * 2 >= heap.room)
+    if (heap.live * 2 >= heap.room)
         grow();
     insert(&(struct block){p, caller, ++heap.number});
     heap.live++;
     return p;
+}
+
+/* Those that were pushed on by it move up, so that the table holds what lives and nothing else. */
+static void empty(size_t hole)
+{
+    size_t mask = heap.room - 1;
+
+    for (size_t i = (hole + 1) & mask; heap.table[i].p != NULL; i = (i + 1) & mask) {
+        size_t home = slot(heap.table[i].p);
+
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue;
+        heap.table[hole] = heap.table[i];
+        hole = i;
+    }
+    heap.table[hole].p = NULL;
 }
 
 /* What the C library or another library gave us is not in the table. */
@@ -87,19 +100,28 @@ static void forget(const void *p)
     for (size_t i = slot(p); heap.table[i].p != NULL; i = (i + 1) & (heap.room - 1)) {
         if (heap.table[i].p != p)
             continue;
-        heap.table[i].p = GONE;
+        empty(i);
         heap.live--;
         return;
     }
 }
 
+static bool refused(void)
+{
+    return watch_grants != NULL && !watch_grants();
+}
+
 void *__wrap_malloc(size_t n)
 {
+    if (refused())
+        return NULL;
     return keep(__real_malloc(n), __builtin_return_address(0));
 }
 
 void *__wrap_calloc(size_t count, size_t n)
 {
+    if (refused())
+        return NULL;
     return keep(__real_calloc(count, n), __builtin_return_address(0));
 }
 
@@ -107,6 +129,8 @@ void *__wrap_realloc(void *p, size_t n)
 {
     void *q;
 
+    if (n > 0 && refused())
+        return NULL;
     forget(p);
     q = __real_realloc(p, n);
     return keep(q != NULL || n == 0 ? q : p, __builtin_return_address(0));
@@ -121,7 +145,7 @@ void __wrap_free(void *p)
 char *__wrap_strndup(const char *s, size_t n)
 {
     size_t len = strnlen(s, n);
-    char *p = keep(__real_malloc(len + 1), __builtin_return_address(0));
+    char *p = refused() ? NULL : keep(__real_malloc(len + 1), __builtin_return_address(0));
 
     if (p == NULL)
         return NULL;
@@ -133,7 +157,7 @@ char *__wrap_strndup(const char *s, size_t n)
 char *__wrap_strdup(const char *s)
 {
     size_t len = strlen(s) + 1;
-    char *p = keep(__real_malloc(len), __builtin_return_address(0));
+    char *p = refused() ? NULL : keep(__real_malloc(len), __builtin_return_address(0));
 
     return p != NULL ? memcpy(p, s, len) : NULL;
 }
@@ -151,8 +175,7 @@ void watch_blocks_print(size_t count)
         const struct block *newest = NULL;
 
         for (size_t i = 0; i < heap.room; i++)
-            if (heap.table[i].p != NULL && heap.table[i].p != GONE &&
-                heap.table[i].number < below &&
+            if (heap.table[i].p != NULL && heap.table[i].number < below &&
                 (newest == NULL || heap.table[i].number > newest->number))
                 newest = &heap.table[i];
         if (newest == NULL)

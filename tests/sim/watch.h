@@ -2,6 +2,7 @@
 #ifndef SOTTO_TESTS_SIM_WATCH_H
 #define SOTTO_TESTS_SIM_WATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -9,7 +10,8 @@
  * linked into it) holds, and each key with its nonce that something was sealed under. The module is
  * linked with wrappers around malloc() and its kin, and around sotto_aead_seal().
  */
-size_t watch_blocks(void); /* held now */
+size_t watch_blocks(void);         /* held now */
+extern bool (*watch_grants)(void); /* asked for each block; false: there is none. NULL: always */
 /* Says where the newest of them were asked for. */
 void watch_blocks_print(size_t count);
 size_t watch_seals(void);
