@@ -15,6 +15,7 @@ enum sotto_mutant_name {
     MUTANT_ANSWER_FIRST,   /* relay: answers leave before the commit */
     MUTANT_LIVE_LOST,      /* relay: what is live is lost when the device goes away */
     MUTANT_SPILL_ANSWERED, /* relay: "stored" although the spill was undone */
+    MUTANT_LANE_ORDER,     /* relay: a lane is delivered before the one that came before it */
     MUTANT_ROW_EARLY,      /* relay: a row of mail goes while one of its envelopes is wanted */
     MUTANT_ACK_LOST,       /* client: acknowledges though its commit failed */
     MUTANT_SEEN_FORGOTTEN, /* client: envelopes that came before are not remembered */

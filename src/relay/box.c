@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "relay/core.h"
 
 #define ENTRIES_KEPT 64 /* room that an empty box keeps */
@@ -294,6 +295,19 @@ uint64_t sotto_box_next_seq(const struct sotto_relay *r, const struct box *b)
     return last + 1;
 }
 
+/* A planted bug: two that are stored, and their numbers stay where they are. */
+static void turn_round(struct box_entry two[2])
+{
+    struct box_entry first = two[0];
+
+    if (two[0].live != NULL || two[1].live != NULL)
+        return;
+    two[0] = two[1];
+    two[0].seq = first.seq;
+    first.seq = two[1].seq;
+    two[1] = first;
+}
+
 static enum sotto_err put(struct sotto_relay *r, struct box *b, const struct parcel_in *p,
                           const uint8_t id[SOTTO_ENVELOPE_ID])
 {
@@ -313,6 +327,8 @@ static enum sotto_err put(struct sotto_relay *r, struct box *b, const struct par
     b->last_seq = entry.seq;
     if ((e = sotto_mail_put(r, b, sotto_box_find(b, entry.seq), id, p->envelope.p)) != 0)
         sotto_box_remove(r, b, entry.seq);
+    else if (SOTTO_PLANTED(MUTANT_LANE_ORDER) && b->count > 1)
+        turn_round(&b->entries[b->first + b->count - 2]);
     return e;
 }
 
