@@ -457,6 +457,7 @@ static enum sotto_err take_opened(struct sotto_engine *e, struct arrival *ar)
     err = sotto_content_decode(ar->text, ar->text_len, &c);
     if (err != SOTTO_OK)
         return is_store_error(err) ? err : quarantine(e, ar, "its content is malformed", false);
+    e->said++;
     err = take_content(e, ar, c);
     sotto_content_free(c);
     return err;

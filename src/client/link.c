@@ -300,8 +300,10 @@ static void drained(struct sotto_engine *e, struct pending *p, const struct sott
     e->draining = false;
     if (a == NULL)
         return;
-    e->quiet_pings =
-        (uint64_t)p->item != e->delivered || e->in_first != NULL ? 0 : e->quiet_pings + 1;
+    if (e->said != e->said_before)
+        e->empty_rounds = 0;
+    e->said_before = e->said;
+    e->quiet_pings = quiet || ++e->empty_rounds > SOTTO_EMPTY_ROUNDS ? e->quiet_pings + 1 : 0;
     if (e->quiet_pings < 2) {
         sotto_ask_drained(e);
         return;
@@ -339,6 +341,7 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     e->why_pin[0] = '\0';
     sotto_connection_tell(e, 0);
     e->quiet_pings = 0;
+    e->empty_rounds = 0;
     sotto_ask_drained(e);
     sotto_account_online(e);
     sotto_tokens_flush(e);

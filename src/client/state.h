@@ -34,6 +34,7 @@
 #define SOTTO_DORMANT_MS     (30 * DAY_MS)   /* nothing came from a device for so long */
 #define SOTTO_DORMANT_RETRY  (3600 * 1000)   /* when its full mailbox is tried again */
 #define SOTTO_LEASES         16
+#define SOTTO_EMPTY_ROUNDS   256 /* a mailbox full of rubbish has fewer */
 #define SOTTO_INBOX_MAX                                                                            \
     (16 * 1024 * 1024)           /* waiting to be processed; a relay has 1 MiB under way */
 #define SOTTO_ASKED_MAX      256 /* retry requests to one account in an hour */
@@ -214,6 +215,8 @@ struct sotto_engine {
     bool draining;      /* asking whether ... */
     bool queue_drained; /* everything that the relay had at Begin was processed */
     int quiet_pings;
+    uint32_t empty_rounds; /* of pings, in which envelopes came and nothing new was said */
+    uint64_t said, said_before; /* what others said that was new: now, and at the last ping */
     uint64_t delivered; /* envelopes that came on this connection and before */
     struct outgoing *outgoing;
     uint32_t lane; /* of submits; a new one after each refusal */
