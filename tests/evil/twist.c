@@ -293,7 +293,7 @@ static enum deed push_garbage(struct turn *t)
     return TAKEN;
 }
 
-/* Or instead of a hello. */
+/* Or before the hello. */
 static enum deed push_closing(struct turn *t)
 {
     struct sotto_answer a = {.type = SOTTO_ANS_CLOSING};
@@ -304,6 +304,20 @@ static enum deed push_closing(struct turn *t)
         return LEFT;
     a.u.closing.reason = (enum sotto_closing)number(t->arm->word[0]);
     say(t, &a);
+    return TAKEN;
+}
+
+/* Whenever somebody asks whether there is more, there is. */
+static enum deed push_for_ever(struct turn *t)
+{
+    uint8_t bytes[300];
+
+    if (t->a->type != SOTTO_ANS_DONE)
+        return LEFT;
+    if (sotto_random(sotto_env_system(), bytes, sizeof bytes) != 0)
+        evil_fail("no random bytes");
+    push_envelope(t, (struct sotto_bytes){bytes, sizeof bytes});
+    say(t, t->a);
     return TAKEN;
 }
 
@@ -418,6 +432,21 @@ static enum deed submit_list_of(struct turn *t)
     t->a->u.error.code = SOTTO_RELAY_LIST_CHANGED;
     t->a->u.error.list_count = 1;
     t->a->u.error.lists[0] = (struct sotto_bytes){other->lists[0].p, other->lists[0].n};
+    return TWISTED;
+}
+
+static enum deed submit_list_this(struct turn *t)
+{
+    static uint8_t bytes[SOTTO_LIST_MAX];
+    const char *hex = t->arm->word[0];
+    size_t len;
+
+    if (sotto_hex_decode(hex, strlen(hex), bytes, sizeof bytes, &len) != 0)
+        evil_fail("not hexadecimal");
+    (void)instead(t, SOTTO_ANS_ERROR);
+    t->a->u.error.code = SOTTO_RELAY_LIST_CHANGED;
+    t->a->u.error.list_count = 1;
+    t->a->u.error.lists[0] = (struct sotto_bytes){bytes, len};
     return TWISTED;
 }
 
@@ -642,6 +671,7 @@ static const struct evil_twist twists[] = {
     {"push-list-of", 2, push_list_of, TO(BEGIN)},
     {"push-envelopes", 0, push_envelopes, TO(BEGIN)},
     {"push-garbage", 1, push_garbage, TO(BEGIN)}, /* how many */
+    {"push-for-ever", 0, push_for_ever, TO(PING)},
     {"push-closing", 1, push_closing, TO(BEGIN)}, /* reason */
     {"greet-closing", 1, push_closing, PUSHED(HELLO)},
     {"greet-envelope", 0, push_early, PUSHED(HELLO)},
@@ -655,6 +685,7 @@ static const struct evil_twist twists[] = {
     {"submit-devices", 0, submit_devices, TO(SUBMIT)},
     {"submit-nothing", 0, submit_nothing, TO(SUBMIT)},
     {"submit-list-of", 1, submit_list_of, TO(SUBMIT)},
+    {"submit-list-this", 1, submit_list_this, TO(SUBMIT)}, /* the list in hexadecimal */
     {"submit-list-forged", 1, submit_list_forged, TO(SUBMIT)},
     {"submit-list-forged", 1, bundle_of_forged, TO(GET_BUNDLE)},
     {"error", 2, error, .answers = ANY}, /* TYPE, CODE */
