@@ -27,6 +27,7 @@ struct load_options {
     uint32_t at_once;     /* sign-ins under way */
     uint32_t box0, boxes; /* stock: receivers */
     uint64_t count, rate, kill_after;
+    uint32_t sign_ins; /* day: in an hour, as is its rate */
     double seconds, warm, settle;
 };
 
@@ -162,6 +163,7 @@ void load_w6_drain(struct load *l);
 void load_stock(struct load *l);
 void load_w4(struct load *l); /* load_idle.c */
 void load_w5(struct load *l);
+void load_day(struct load *l); /* load_day.c */
 /* "cal_ms=... work=... peer=... " */
 void load_head(struct load *l, const char *work); /* load.c */
 

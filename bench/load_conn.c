@@ -333,7 +333,8 @@ static void take_frame(struct load_conn *c, const uint8_t *body, size_t len)
         c->stage = LOAD_READY;
         c->l->ready++;
         load_mark_dirty(c);
-    } else if (a.type != SOTTO_ANS_PREKEYS_LOW && a.type != SOTTO_ANS_LIST_CHANGED) {
+    } else if (a.type != SOTTO_ANS_PREKEYS_LOW && a.type != SOTTO_ANS_LIST_CHANGED &&
+               !(a.type == SOTTO_ANS_DONE && c->stage == LOAD_READY)) { /* a ping's */
         refused(c, body, len);
     }
 }

@@ -61,15 +61,17 @@ static const struct {
     {"w6store", load_w6_store},
     {"w6drain", load_w6_drain},
     {"stock", load_stock},
+    {"day", load_day},
 };
 
 static int usage(void)
 {
-    fputs("usage: relay_load --port N --work w1|w2|w3|w4|w5|w6store|w6drain|stock\n"
+    fputs("usage: relay_load --port N --work w1|w2|w3|w4|w5|w6store|w6drain|stock|day\n"
           "                  [--pid N] [--pin sha256:...] [--label NAME] [--user0 N]\n"
           "                  [--pairs N] [--senders N] [--window N] [--count N] [--rate N]\n"
           "                  [--seconds S] [--warm S] [--settle S] [--sources N] [--at-once N]\n"
-          "                  [--box0 N] [--boxes N] [--kill-after N] [--file PATH]\n",
+          "                  [--box0 N] [--boxes N] [--kill-after N] [--file PATH]\n"
+          "                  [--sign-ins N]\n",
           stderr);
     return 2;
 }
@@ -81,7 +83,8 @@ static const struct option names[] = {
     {"count", 1, NULL, 'c'},      {"rate", 1, NULL, 'r'},    {"seconds", 1, NULL, 't'},
     {"warm", 1, NULL, 'm'},       {"settle", 1, NULL, 'e'},  {"sources", 1, NULL, 'a'},
     {"at-once", 1, NULL, 'o'},    {"box0", 1, NULL, 'b'},    {"boxes", 1, NULL, 'B'},
-    {"kill-after", 1, NULL, 'K'}, {"file", 1, NULL, 'f'},    {NULL, 0, NULL, 0},
+    {"kill-after", 1, NULL, 'K'}, {"file", 1, NULL, 'f'},    {"sign-ins", 1, NULL, 'S'},
+    {NULL, 0, NULL, 0},
 };
 
 /* Those that are numbers, and not below the least that makes sense. */
@@ -90,7 +93,7 @@ static bool set_number(struct load_options *o, int name, const char *text)
     char *end;
     uint64_t v = strtoull(text, &end, 10);
 
-    if (*text == 0 || *end != 0 || (v == 0 && strchr("pnsWrao", name) != NULL))
+    if (*text == 0 || *end != 0 || (v == 0 && strchr("pnsWraoS", name) != NULL))
         return false;
     switch (name) {
     case 'p':
@@ -118,6 +121,7 @@ static bool set_number(struct load_options *o, int name, const char *text)
                             : name == 'a' ? &o->sources
                             : name == 'o' ? &o->at_once
                             : name == 'b' ? &o->box0
+                            : name == 'S' ? &o->sign_ins
                                           : &o->boxes;
     *small = (uint32_t)v;
     return v <= UINT32_MAX;
@@ -163,6 +167,7 @@ int main(int argc, char **argv)
               .at_once = 32,
               .count = 10000,
               .rate = 2000,
+              .sign_ins = 1,
               .kill_after = 5000,
               .seconds = 10,
               .warm = 2,

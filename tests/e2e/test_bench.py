@@ -91,6 +91,19 @@ def check_full(lab):
     assert live["work"] == "w1" and float(live["start_ms"]) > 0, live
 
 
+def check_people(lab):
+    """make bench-people: an hour of few people"""
+    out = lab.path("lines")
+    result = lab.run([os.path.join(sottolab.SOURCE, "bench", "bench_people.py")], env={
+        "SOTTO_BUILD": sottolab.BUILD, "PEOPLE": "12", "SECONDS": "3", "OUT": out})
+    assert result.code == 0, result
+    with open(out, encoding="utf-8") as f:
+        stock, day = (figures(line) for line in f)
+    assert stock["acked"] == "160" and stock["nack"] == "0", stock  # 20 for each of 8
+    assert day["online"] == "4" and day["nack"] == day["requests"] == "0", day
+    assert float(day["srv_cpu_ms"]) > 0 and int(day["rss_kb"]) > 0, day
+
+
 def check_loss_is_told():
     """A run that lost something fails, whatever else it came to"""
     with contextlib.redirect_stdout(io.StringIO()):
@@ -104,4 +117,4 @@ def check_loss_is_told():
 
 if __name__ == "__main__":
     sottolab.main([check_live, check_timetable, check_stored, check_idle, check_sign_in,
-                   check_killed, check_full, check_loss_is_told])
+                   check_killed, check_full, check_people, check_loss_is_told])
