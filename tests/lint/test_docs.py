@@ -59,8 +59,17 @@ def script_cases(group, name):
             and ast.get_docstring(f)}
 
 
+def sim_cases(name):
+    """What the simulation does to its world; None: there is no such test."""
+    if f"test('{name}'" not in tap.read("tests/sim/meson.build"):
+        return None
+    faults = re.search(r"fault_names\[\] = \{(.*?)\}", tap.read("tests/sim/schedule.c"), re.DOTALL)
+    return set(re.findall(r'"([a-z-]+)"', faults[1]))
+
+
 def wrong_case(group, name, case):
-    cases = unit_cases(name) if group == "unit" else script_cases(group, name)
+    cases = (unit_cases(name) if group == "unit" else sim_cases(name) if group == "sim"
+             else script_cases(group, name))
     if cases is None:
         return f"there is no test {group}/{name}"
     if case and case not in cases:
@@ -70,7 +79,7 @@ def wrong_case(group, name, case):
 
 def wrong_references(text):
     """`group/name`, `group/name: case`, and right after it `case` alone for more of that test."""
-    reference = re.compile(r"(unit|e2e|lint|soak)/([a-z0-9_]+)(?:: (.+))?")
+    reference = re.compile(r"(unit|e2e|sim|lint|soak)/([a-z0-9_]+)(?:: (.+))?")
     at, end = None, 0
     for token in re.finditer(r"`([^`]+)`", text):
         code = " ".join(token[1].split())
@@ -90,7 +99,7 @@ def check_tests_exist():
     """Every test and case that a document names is one that runs"""
     named = 0
     for path, text in documents():
-        named += len(re.findall(r"`(?:unit|e2e|lint|soak)/", text))
+        named += len(re.findall(r"`(?:unit|e2e|sim|lint|soak)/", text))
         for wrong in wrong_references(text):
             yield f"{path}: {wrong}"
     if named < 20:
@@ -102,16 +111,18 @@ def check_claims_name_a_test():
     text = tap.read("docs/security.md")
     for cannot in re.findall(r"^Cannot:\n(.*?)\n\n[^-\n ]", text, re.MULTILINE | re.DOTALL):
         for claim in re.split(r"^- ", cannot, flags=re.MULTILINE)[1:]:
-            if not re.search(r"`(unit|e2e|lint|scripts)/", claim):
+            if not re.search(r"`(unit|e2e|sim|lint|scripts)/", claim):
                 yield " ".join(claim.split())
 
 
 def check_reader_finds_planted_faults():
     """A case or a test that does not exist is found, also in a long list"""
-    planted = ("(`unit/list: swapped_lists`, `no_such_case`; `e2e/nothing: (x)`; `unit/log`)"
+    planted = ("(`unit/list: swapped_lists`, `no_such_case`; `e2e/nothing: (x)`; `unit/log`;"
+               " `sim/simulation: kills`, `wishes`)"
                " and `code`, `unit/log:\nno_such_line`, `src/x.c`")
     found = list(wrong_references(planted))
     if found != ["unit/list has no case 'no_such_case'", "there is no test e2e/nothing",
+                 "sim/simulation has no case 'wishes'",
                  "unit/log has no case 'no_such_line'"]:
         yield repr(found)
 

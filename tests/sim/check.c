@@ -31,16 +31,6 @@ static bool lost_with_the_copy(const struct sim_run *s, const struct sim_sent *m
            m->when <= s->restored[m->from];
 }
 
-/* Nobody has it any more who could send it again. */
-static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
-{
-    if (s->revoked[m->from] || m->refused)
-        return true;
-    if (!lost_with_the_copy(s, m))
-        return false;
-    return !m->stored || ever(s->restored[at]) || ever(s->relay_restored);
-}
-
 static size_t shown(const struct phone *p, const char *text, size_t *ret_unsure)
 {
     size_t n = 0;
@@ -54,9 +44,32 @@ static size_t shown(const struct phone *p, const char *text, size_t *ret_unsure)
     return n;
 }
 
+/* A box without room does not keep a message from being stored: its device gets it later. */
+static bool had_no_room(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+{
+    unsigned other = at ^ 1;
+    size_t unsure;
+
+    return (s->faults & SIM_QUOTA) != 0 &&
+           (s->revoked[other] || shown(s->w->phones[other], m->text, &unsure) > 0);
+}
+
+/* Nobody has it any more who could send it again. */
+static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+{
+    if (s->revoked[m->from] || m->refused)
+        return true;
+    if (!lost_with_the_copy(s, m))
+        return false;
+    return !m->stored || ever(s->restored[at]) || ever(s->relay_restored) ||
+           (at < SIM_PHONES && had_no_room(s, m, at));
+}
+
+/* His box had no room for it, and in the end its sender gave up, and said so. */
 static bool was_told(const struct sim_run *s, const struct sim_sent *m)
 {
-    return phone_state(s->w->phones[m->from], &m->said) == SOTTO_MESSAGE_FAILED;
+    return (s->faults & SIM_QUOTA) != 0 &&
+           phone_state(s->w->phones[m->from], &m->said) == SOTTO_MESSAGE_FAILED;
 }
 
 static bool shown_right(const struct sim_run *s, const struct sim_sent *m, unsigned at)
@@ -82,21 +95,30 @@ static bool states_right(const struct sim_run *s, const struct sim_sent *m)
     struct phone *from = s->w->phones[m->from];
     uint32_t state, least = SOTTO_MESSAGE_READ;
 
-    /* Nobody owes receipts to somebody whom he has not accepted; and that it was read is said once:
-     * the relay can lose it when it is put back. */
-    if (ever(s->relay_restored))
-        least = SOTTO_MESSAGE_DELIVERED;
-    if ((s->faults & SIM_STRANGERS) != 0)
+    /* Nobody owes receipts to somebody whom he has not accepted; and each is given once for an
+     * envelope: the relay can lose it when it is put back. */
+    if (ever(s->relay_restored) || (s->faults & SIM_STRANGERS) != 0)
         least = SOTTO_MESSAGE_STORED;
 
-    if (ever(s->restored[m->from]) || s->revoked[m->from] || m->refused ||
-        ever(s->restored[m->to * 2]) || ever(s->restored[m->to * 2 + 1]))
+    if (ever(s->restored[m->from]) || s->revoked[m->from] || m->refused)
         return true;
     state = phone_state(from, &m->said);
     if (state >= least && state != SOTTO_MESSAGE_FAILED)
         return true;
     snprintf(text, sizeof text, "is in state %u", state);
     return sim_wrong(s, from->name, m->text, text);
+}
+
+/* What somebody writes comes to his other devices as well. */
+static bool other_device_right(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+{
+    struct phone *p = s->w->phones[at];
+
+    if (at == m->from || at >= SIM_PHONES || s->revoked[at] || ever(s->restored[at]) ||
+        s->revoked[m->from] || m->refused || lost_with_the_copy(s, m) ||
+        phone_state(p, &m->said) != 0)
+        return true;
+    return sim_wrong(s, p->name, m->text, "did not come to the sender's other device");
 }
 
 /*
@@ -177,6 +199,8 @@ bool sim_check(struct sim_run *s)
         for (unsigned at = 0; at < s->w->phone_count; at++)
             if (s->account[at] == m->to)
                 right = shown_right(s, m, at) && right;
+            else if (s->account[at] == s->account[m->from])
+                right = other_device_right(s, m, at) && right;
         right = states_right(s, m) && right;
     }
     for (unsigned at = 0; at < s->w->phone_count; at++)
