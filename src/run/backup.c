@@ -192,11 +192,13 @@ static bool read_hash(const char *text, uint8_t ret[32])
 
 static bool read_file_line(char *rest, struct sotto_backup *b)
 {
-    char *save = NULL, *name = strtok_r(rest, " ", &save), *bytes = strtok_r(NULL, " ", &save),
-         *hash = strtok_r(NULL, " ", &save);
+    char *bytes = strchr(rest, ' '), *hash = bytes != NULL ? strchr(bytes + 1, ' ') : NULL;
 
-    for (size_t i = 0; hash != NULL && i < SOTTO_BACKUP_FILES; i++) {
-        if (strcmp(sotto_backup_names[i], name) != 0)
+    if (hash == NULL)
+        return false;
+    *bytes++ = *hash++ = '\0';
+    for (size_t i = 0; i < SOTTO_BACKUP_FILES; i++) {
+        if (b->files[i].present || strcmp(sotto_backup_names[i], rest) != 0)
             continue;
         b->files[i].present = true;
         return read_number(bytes, &b->files[i].bytes) && read_hash(hash, b->files[i].hash);
@@ -204,31 +206,54 @@ static bool read_file_line(char *rest, struct sotto_backup *b)
     return false;
 }
 
+/* Exactly as it is written: the lines in this order, each once. */
+static bool read_line(unsigned number, char *line, struct sotto_backup *b, bool *ended)
+{
+    if (*ended)
+        return false;
+    if (number == 0)
+        return strcmp(line, "sottod backup 1") == 0;
+    if (number == 1)
+        return strncmp(line, "time ", 5) == 0 && read_number(line + 5, &b->time_ms);
+    if (number == 2)
+        return strncmp(line, "relay ", 6) == 0 && read_hash(line + 6, b->relay_id);
+    *ended = strcmp(line, "end") == 0;
+    return *ended || (strncmp(line, "file ", 5) == 0 && read_file_line(line + 5, b));
+}
+
 static bool read_list(FILE *f, struct sotto_backup *b)
 {
     char line[512];
-    unsigned number = 0;
     bool ended = false;
 
-    while (fgets(line, sizeof line, f) != NULL) {
+    for (unsigned number = 0; fgets(line, sizeof line, f) != NULL; number++) {
         size_t len = strlen(line);
 
-        if (len == 0 || line[len - 1] != '\n' || ended)
+        if (len == 0 || line[len - 1] != '\n')
             return false;
         line[len - 1] = '\0';
-        number++;
-        if (number == 1) {
-            if (strcmp(line, "sottod backup 1") != 0)
-                return false;
-        } else if (strcmp(line, "end") == 0) {
-            ended = true;
-        } else if (!(strncmp(line, "time ", 5) == 0 && read_number(line + 5, &b->time_ms)) &&
-                   !(strncmp(line, "relay ", 6) == 0 && read_hash(line + 6, b->relay_id)) &&
-                   !(strncmp(line, "file ", 5) == 0 && read_file_line(line + 5, b))) {
+        if (!read_line(number, line, b, &ended))
             return false;
-        }
     }
-    return ended && b->files[0].present && b->time_ms > 0;
+    return ended && ferror(f) == 0 && b->files[0].present && b->time_ms > 0;
+}
+
+/* Whoever gave us the folder may have put anything under that name: a pipe would never end. */
+static FILE *open_list(const char *path)
+{
+    struct stat st;
+    FILE *f = NULL;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        errno = EINVAL;
+    else
+        f = fdopen(fd, "r");
+    if (f == NULL)
+        close(fd);
+    return f;
 }
 
 enum sotto_err sotto_backup_read(const char *dir, struct sotto_backup *ret, char *why, size_t room)
@@ -239,7 +264,7 @@ enum sotto_err sotto_backup_read(const char *dir, struct sotto_backup *ret, char
     bool ok;
 
     snprintf(path, sizeof path, "%s/" SOTTO_BACKUP_LIST, dir);
-    if ((f = fopen(path, "re")) == NULL) {
+    if ((f = open_list(path)) == NULL) {
         bool none = errno == ENOENT || errno == ENOTDIR;
 
         failed(why, room, "%s cannot be read", path);
