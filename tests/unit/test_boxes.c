@@ -29,8 +29,8 @@ static void no_names(void *ctx, enum sotto_log_level level, const char *line)
 
 static int setup(void **state)
 {
-    sotto_log_set(no_names, NULL, SOTTO_LOG_DEBUG);
     rig_make(&r);
+    sotto_log_set(no_names, NULL, SOTTO_LOG_DEBUG);
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
     return 0;
@@ -42,30 +42,6 @@ static int teardown(void **state)
     client_free(&b);
     rig_free(&r);
     return 0;
-}
-
-static void token_set(struct client *owner, uint8_t fill, bool add)
-{
-    struct sotto_request q = {.type = SOTTO_REQ_SET_TOKENS};
-    uint8_t token[SOTTO_TOKEN], hash[32];
-
-    memset(token, fill, sizeof token);
-    sotto_sha256(token, sizeof token, hash);
-    if (add) {
-        q.u.set_tokens.add_count = 1;
-        memcpy(q.u.set_tokens.add[0], hash, 32);
-    } else {
-        q.u.set_tokens.remove_count = 1;
-        memcpy(q.u.set_tokens.remove[0], hash, 32);
-    }
-    assert_int_equal(client_try(owner, &q), 0);
-}
-
-static struct sotto_request with_token(struct sotto_request q, uint8_t fill)
-{
-    q.u.submit.has_token = true;
-    memset(q.u.submit.token, fill, SOTTO_TOKEN);
-    return q;
 }
 
 /* alice to bob, whose token she has */

@@ -9,8 +9,6 @@
 
 #include <sqlcipher/sqlite3.h>
 
-#include "base/log.h"
-#include "crypto/kdf.h"
 #include "faulty_vfs.h"
 #include "relay_rig.h"
 #define person person_known /* people.h has one too */
@@ -21,15 +19,8 @@ static struct rig r;
 static struct dev alice, bob;
 static struct client a, b;
 
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
-
 static int setup(void **state)
 {
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     faulty_reset();
     rig_make_on(&r, "faulty");
     dev_join(&r, &alice, &a, "alice");
@@ -45,31 +36,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static void token_hash(uint8_t fill, uint8_t ret[32])
-{
-    uint8_t token[SOTTO_TOKEN];
-
-    memset(token, fill, sizeof token);
-    sotto_sha256(token, sizeof token, ret);
-}
-
-static int token_set(uint8_t fill, bool add)
-{
-    struct sotto_request q = {.type = SOTTO_REQ_SET_TOKENS};
-
-    q.u.set_tokens.add_count = add;
-    q.u.set_tokens.remove_count = !add;
-    token_hash(fill, add ? q.u.set_tokens.add[0] : q.u.set_tokens.remove[0]);
-    return client_try(&b, &q);
-}
-
 static struct sotto_request to_bob(uint8_t token, uint32_t lane)
 {
-    struct sotto_request q = submit_to(&bob, "hello", lane);
-
-    q.u.submit.has_token = true;
-    memset(q.u.submit.token, token, SOTTO_TOKEN);
-    return q;
+    return with_token(submit_to(&bob, "hello", lane), token);
 }
 
 /* Does a submit with this token come as a request? */
@@ -93,17 +62,17 @@ static bool is_request(uint8_t token)
 static void test_tokens(void **state)
 {
     assert_true(is_request(1));
-    assert_int_equal(token_set(1, true), 0);
+    token_set(&b, 1, true);
     assert_false(is_request(1)); /* that it was unknown is not remembered */
-    assert_int_equal(token_set(1, false), 0);
+    token_set(&b, 1, false);
     assert_true(is_request(1)); /* nor that it was known */
     /* More tokens than are remembered: each stays what it is. */
     for (uint8_t i = 1; i <= 3 * TOKENS_KNOWN; i++)
-        assert_int_equal(token_set(i, true), 0);
+        token_set(&b, i, true);
     for (uint8_t i = 1; i <= 3 * TOKENS_KNOWN; i++)
         assert_false(is_request(i));
     for (uint8_t i = 1; i <= 3 * TOKENS_KNOWN; i += 2)
-        assert_int_equal(token_set(i, false), 0);
+        token_set(&b, i, false);
     for (uint8_t i = 1; i <= 3 * TOKENS_KNOWN; i++)
         assert_int_equal(is_request(i), i % 2 == 1);
 }
@@ -115,7 +84,7 @@ static void test_token_removed_with_too_many(void **state)
     struct sotto_rs_account account;
     uint8_t hash[32] = {0};
 
-    assert_int_equal(token_set(1, true), 0);
+    token_set(&b, 1, true);
     assert_false(is_request(1));
     assert_int_equal(sotto_rs_account_find(r.store, "bob", &account), 0);
     assert_int_equal(sotto_rs_begin(r.store), 0);
@@ -205,6 +174,5 @@ int main(void)
         CASE(test_unknown_names),
     };
 
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,6 @@
 
 #include <sqlcipher/sqlite3.h>
 
-#include "base/log.h"
-#include "crypto/kdf.h"
 #include "faulty_vfs.h"
 #include "relay_rig.h"
 #define person person_known /* people.h has one too */
@@ -31,32 +29,14 @@ static struct {
 } answers[64];
 static size_t answer_count;
 
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
-
-static void token_give(struct client *owner)
-{
-    struct sotto_request q = {.type = SOTTO_REQ_SET_TOKENS};
-    uint8_t token[SOTTO_TOKEN];
-
-    memset(token, 7, sizeof token);
-    q.u.set_tokens.add_count = 1;
-    sotto_sha256(token, sizeof token, q.u.set_tokens.add[0]);
-    assert_int_equal(client_try(owner, &q), 0);
-}
-
 static int setup(void **state)
 {
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     faulty_reset();
     answer_count = 0;
     rig_make_on(&r, "faulty");
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
-    token_give(&b);
+    token_set(&b, 7, true);
     rig_pass(&r, 1); /* the sweep of the start is over */
     return 0;
 }
@@ -71,11 +51,7 @@ static int teardown(void **state)
 
 static struct sotto_request to_bob(const char *text, uint32_t lane)
 {
-    struct sotto_request q = submit_to(&bob, text, lane);
-
-    q.u.submit.has_token = true;
-    memset(q.u.submit.token, 7, SOTTO_TOKEN);
-    return q;
+    return with_token(submit_to(&bob, text, lane), 7);
 }
 
 /* Handed in; the turn is over. Returns the request's id. */
@@ -689,6 +665,5 @@ int main(void)
         CASE(test_undone_together),
     };
 
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,8 +15,6 @@
 
 #include <sqlcipher/sqlite3.h>
 
-#include "base/log.h"
-#include "crypto/kdf.h"
 #include "faulty_vfs.h"
 #include "relay_rig.h"
 #define person person_known /* people.h has one too */
@@ -27,27 +25,9 @@ static struct rig r;
 static struct dev alice, bob, carol;
 static struct client a, b, c;
 
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
-
-static void token_give(struct client *owner)
-{
-    struct sotto_request q = {.type = SOTTO_REQ_SET_TOKENS};
-    uint8_t token[SOTTO_TOKEN];
-
-    memset(token, 7, sizeof token);
-    q.u.set_tokens.add_count = 1;
-    sotto_sha256(token, sizeof token, q.u.set_tokens.add[0]);
-    assert_int_equal(client_try(owner, &q), 0);
-}
-
 /* alice is there; bob and carol have accounts and are away. */
 static int setup(void **state)
 {
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     faulty_reset();
     rig_make_on(&r, "faulty");
     r.config.quota_messages = 100000;
@@ -55,10 +35,10 @@ static int setup(void **state)
     rig_configure(&r);
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
-    token_give(&b);
+    token_set(&b, 7, true);
     client_free(&b);
     dev_join(&r, &carol, &c, "carol");
-    token_give(&c);
+    token_set(&c, 7, true);
     client_free(&c);
     rig_pass(&r, 1); /* the sweep of the start is over */
     return 0;
@@ -76,10 +56,8 @@ static int teardown(void **state)
 
 static void hand_in(const struct dev *to, const char *text, uint32_t lane)
 {
-    struct sotto_request q = submit_to(to, text, lane);
+    struct sotto_request q = with_token(submit_to(to, text, lane), 7);
 
-    q.u.submit.has_token = true;
-    memset(q.u.submit.token, 7, SOTTO_TOKEN);
     client_send(&a, &q);
 }
 
@@ -463,10 +441,8 @@ static void test_removed_device(void **state)
         /* The list is another one now, as alice is told; she goes by it. */
         while ((answer = client_next(&a)) != NULL)
             sotto_answer_free(answer);
-        q = submit_to(&second, "for the second", 2);
+        q = with_token(submit_to(&second, "for the second", 2), 7);
         q.u.submit.list_version = bob.parsed.version;
-        q.u.submit.has_token = true;
-        memset(q.u.submit.token, 7, SOTTO_TOKEN);
         assert_int_equal(submit(&a, &q), SOTTO_PARCEL_STORED);
     }
     expect_waiting(1);
@@ -739,6 +715,5 @@ int main(void)
         CASE(test_killed_while_storing),
     };
 
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

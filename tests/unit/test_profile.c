@@ -17,6 +17,7 @@
 #include "crypto/kdf.h"
 #include "faulty_vfs.h"
 #include "folder.h"
+#include "no_bugs.h"
 #include "store/db.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -26,11 +27,6 @@ static const struct sotto_secret32 vault_key = {.b = "the vault key of these tes
 static struct folder dir;
 static struct sotto_profile *p;
 static char why[512];
-
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    assert_int_not_equal(level, SOTTO_LOG_BUG);
-}
 
 static enum sotto_err open_profile(bool create, const char *vfs)
 {
@@ -48,7 +44,7 @@ static int setup(void **state)
 {
     (void)umask(077);
     faulty_reset();
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
+    no_bugs();
     folder_make(&dir);
     return open_profile(true, NULL) != SOTTO_OK;
 }

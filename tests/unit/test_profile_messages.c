@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "crypto/kdf.h"
 #include "folder.h"
+#include "no_bugs.h"
 #include "sotto/sotto.h"
 #include "store/db.h"
 #include "store/profile.h"
@@ -21,14 +22,9 @@ static const struct sotto_secret32 vault_key = {.b = "the vault key of these tes
 static struct folder dir;
 static struct sotto_profile *p;
 
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    assert_int_not_equal(level, SOTTO_LOG_BUG);
-}
-
 static int setup(void **state)
 {
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
+    no_bugs();
     folder_make(&dir);
     return sotto_profile_open(dir.path, &vault_key, true, NULL, &p, NULL, 0) != SOTTO_OK;
 }

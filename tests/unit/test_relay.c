@@ -29,17 +29,17 @@ static void listen_log(void *ctx, enum sotto_log_level level, const char *line)
 static int setup(void **state)
 {
     complaints = 0;
-    sotto_log_set(listen_log, NULL, SOTTO_LOG_DEBUG);
     rig_make(&r);
+    sotto_log_set(listen_log, NULL, SOTTO_LOG_DEBUG);
     return 0;
 }
 
 static int setup_faulty(void **state)
 {
     complaints = 0;
-    sotto_log_set(listen_log, NULL, SOTTO_LOG_DEBUG);
     faulty_reset();
     rig_make_on(&r, "faulty");
+    sotto_log_set(listen_log, NULL, SOTTO_LOG_DEBUG);
     return 0;
 }
 

