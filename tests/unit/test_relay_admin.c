@@ -12,31 +12,21 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "folder.h"
 #include "people.h"
+#include "store_rig.h"
 
-static struct folder dir;
-static char path[192], why[512];
-static struct sotto_env_fixed env;
-static struct sotto_relay_store *s;
+static struct store_rig rig;
+static char why[512];
 
 static int setup(void **state)
 {
-    static const uint8_t seed[32] = "relay admin";
-
-    folder_make(&dir);
-    (void)umask(077);
-    snprintf(path, sizeof path, "%s", folder_file(&dir, "relay.db"));
-    sotto_env_fixed_init(&env, seed, PEOPLE_NOW_MS);
-    assert_int_equal(sotto_rs_open(path, true, NULL, &s, why, sizeof why), 0);
+    store_rig_make(&rig);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    sotto_rs_close(s);
-    s = NULL;
-    folder_remove(&dir);
+    store_rig_free(&rig);
     return 0;
 }
 
@@ -47,8 +37,8 @@ static int64_t account(const char *name, uint8_t fill)
     int64_t id = 0;
 
     memset(key, fill, sizeof key);
-    assert_int_equal(sotto_rs_account_add(s, name, key, opaque, &id), 0);
-    assert_int_equal(sotto_rs_device_add(s, id, fill, entry, NULL, false, NULL), 0);
+    assert_int_equal(sotto_rs_account_add(rig.store, name, key, opaque, &id), 0);
+    assert_int_equal(sotto_rs_device_add(rig.store, id, fill, entry, NULL, false, NULL), 0);
     return id;
 }
 
@@ -75,14 +65,14 @@ static void accounts_by_name(void **state)
     int64_t carol = account("carol", 1), alice = account("alice", 2);
 
     account("bob", 3);
-    assert_int_equal(sotto_rs_account_disable(s, carol, true), 0);
-    assert_int_equal(sotto_rs_account_delete(s, alice), 0);
-    assert_int_equal(sotto_rs_accounts_each(s, take_account, &seen), 0);
+    assert_int_equal(sotto_rs_account_disable(rig.store, carol, true), 0);
+    assert_int_equal(sotto_rs_account_delete(rig.store, alice), 0);
+    assert_int_equal(sotto_rs_accounts_each(rig.store, take_account, &seen), 0);
     assert_string_equal(seen.text, "alice-:0 bob:1 carol!:1 ");
-    assert_int_equal(sotto_rs_account_find(s, "carol", &a), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "carol", &a), 0);
     assert_true(a.disabled);
-    assert_int_equal(sotto_rs_account_disable(s, carol, false), 0);
-    assert_int_equal(sotto_rs_account_find(s, "carol", &a), 0);
+    assert_int_equal(sotto_rs_account_disable(rig.store, carol, false), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "carol", &a), 0);
     assert_false(a.disabled);
 }
 
@@ -98,7 +88,7 @@ static void a_walk_ends_when_it_is_told_to(void **state)
 
     account("alice", 1);
     account("bob", 2);
-    assert_int_equal(sotto_rs_accounts_each(s, refuse, &calls), SOTTO_ERR_STATE);
+    assert_int_equal(sotto_rs_accounts_each(rig.store, refuse, &calls), SOTTO_ERR_STATE);
     assert_int_equal(calls, 1);
 }
 
@@ -107,11 +97,11 @@ static void only_the_deleted_are_forgotten(void **state)
     struct sotto_rs_account a;
     int64_t id = account("alice", 1), later;
 
-    assert_int_equal(sotto_rs_account_forget(s, id), 0);
-    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
-    assert_int_equal(sotto_rs_account_delete(s, id), 0);
-    assert_int_equal(sotto_rs_account_forget(s, id), 0);
-    assert_int_equal(sotto_rs_account_find(s, "alice", &a), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_account_forget(rig.store, id), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "alice", &a), 0);
+    assert_int_equal(sotto_rs_account_delete(rig.store, id), 0);
+    assert_int_equal(sotto_rs_account_forget(rig.store, id), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "alice", &a), SOTTO_ERR_NOT_FOUND);
     later = account("alice", 2);
     assert_true(later >
                 id); /* numbers are not used again: what is remembered by them is another's */
@@ -135,20 +125,21 @@ static void invites(void **state)
 
     for (uint8_t i = 0; i < 4; i++)
         memset(hash[i], i + 1, 32);
-    assert_int_equal(sotto_rs_invite_add(s, hash[0], 5, 300), 0);
-    assert_int_equal(sotto_rs_invite_add_for(s, hash[1], "alice", 200), 0);
-    assert_int_equal(sotto_rs_invite_add_for(s, hash[2], "bob", 100), 0);
-    assert_int_equal(sotto_rs_invite_name(s, hash[0], name), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_invite_name(s, hash[3], name), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_add(rig.store, hash[0], 5, 300), 0);
+    assert_int_equal(sotto_rs_invite_add_for(rig.store, hash[1], "alice", 200), 0);
+    assert_int_equal(sotto_rs_invite_add_for(rig.store, hash[2], "bob", 100), 0);
+    assert_int_equal(sotto_rs_invite_name(rig.store, hash[0], name), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_name(rig.store, hash[3], name), SOTTO_ERR_NOT_FOUND);
     assert_string_equal(name, "unchanged");
-    assert_int_equal(sotto_rs_invite_name(s, hash[1], name), 0);
+    assert_int_equal(sotto_rs_invite_name(rig.store, hash[1], name), 0);
     assert_string_equal(name, "alice");
-    assert_int_equal(sotto_rs_invite_add_for(s, hash[3], "alice", 400), 0); /* instead of 2 */
-    assert_int_equal(sotto_rs_invites_each(s, take_invite, &seen), 0);
+    assert_int_equal(sotto_rs_invite_add_for(rig.store, hash[3], "alice", 400),
+                     0); /* instead of 2 */
+    assert_int_equal(sotto_rs_invites_each(rig.store, take_invite, &seen), 0);
     assert_string_equal(seen.text, "03:1:bob 01:5: 04:1:alice ");
-    assert_int_equal(sotto_rs_invite_drop(s, hash[1]), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_invite_drop(s, hash[0]), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash[0], 0), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_drop(rig.store, hash[1]), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_drop(rig.store, hash[0]), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash[0], 0), SOTTO_ERR_NOT_FOUND);
 }
 
 static void the_end_of_an_account_ends_its_invite(void **state)
@@ -156,9 +147,9 @@ static void the_end_of_an_account_ends_its_invite(void **state)
     uint8_t hash[32] = {1};
     int64_t id = account("alice", 1);
 
-    assert_int_equal(sotto_rs_invite_add_for(s, hash, "alice", 1000), 0);
-    assert_int_equal(sotto_rs_account_delete(s, id), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 0), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_add_for(rig.store, hash, "alice", 1000), 0);
+    assert_int_equal(sotto_rs_account_delete(rig.store, id), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 0), SOTTO_ERR_NOT_FOUND);
 }
 
 /* --- copies --- */
@@ -170,14 +161,14 @@ static void a_copy_is_what_was_committed(void **state)
     struct seen seen = {0};
     char to[192], wal[200];
 
-    snprintf(to, sizeof to, "%s", folder_file(&dir, "copy.db"));
+    snprintf(to, sizeof to, "%s", folder_file(&rig.dir, "copy.db"));
     account("alice", 1);
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &mine), 0);
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &mine), 0);
     /* Another process is in the middle of a transaction. */
-    assert_int_equal(sotto_rs_open(path, false, NULL, &writer, why, sizeof why), 0);
+    assert_int_equal(sotto_rs_open(rig.path, false, NULL, &writer, why, sizeof why), 0);
     assert_int_equal(sotto_rs_begin(writer), 0);
     assert_int_equal(sotto_rs_invite_add(writer, mine.key.pub, 1, 1), 0);
-    assert_int_equal(sotto_rs_copy(s, to, why, sizeof why), 0);
+    assert_int_equal(sotto_rs_copy(rig.store, to, why, sizeof why), 0);
     assert_int_equal(sotto_rs_commit(writer), 0);
     sotto_rs_close(writer);
     assert_int_equal(file_mode(to), 0600);
@@ -191,8 +182,8 @@ static void a_copy_is_what_was_committed(void **state)
     seen = (struct seen){0};
     assert_int_equal(sotto_rs_invites_each(copy, take_invite, &seen), 0);
     assert_int_equal(seen.count, 0); /* it was not committed */
-    env.fail_random = 1;
-    assert_int_equal(sotto_rs_identity_load(copy, &env.env, &its), 0);
+    rig.env.fail_random = 1;
+    assert_int_equal(sotto_rs_identity_load(copy, &rig.env.env, &its), 0);
     assert_memory_equal(mine.key.pub, its.key.pub, 32);
     assert_memory_equal(mine.incarnation, its.incarnation, sizeof its.incarnation);
     sotto_rs_close(copy);
@@ -204,13 +195,13 @@ static void a_copy_overwrites_nothing(void **state)
     size_t len;
     uint8_t *data;
 
-    snprintf(to, sizeof to, "%s", folder_file(&dir, "there"));
+    snprintf(to, sizeof to, "%s", folder_file(&rig.dir, "there"));
     file_write(to, "precious", 8);
-    assert_int_equal(sotto_rs_copy(s, to, why, sizeof why), SOTTO_ERR_EXISTS);
+    assert_int_equal(sotto_rs_copy(rig.store, to, why, sizeof why), SOTTO_ERR_EXISTS);
     data = file_read(to, &len);
     assert_int_equal(len, 8);
     free(data);
-    assert_int_not_equal(sotto_rs_copy(s, "/nonexistent/copy.db", why, sizeof why), 0);
+    assert_int_not_equal(sotto_rs_copy(rig.store, "/nonexistent/copy.db", why, sizeof why), 0);
     assert_non_null(strstr(why, "/nonexistent/copy.db"));
 }
 
@@ -227,16 +218,17 @@ static void damage_is_found(void **state)
     memset(entry, 7, sizeof entry);
     account("alice", 1);
     for (int i = 0; i < 20; i++)
-        assert_int_equal(
-            sotto_rs_mail_add(s, &place, 1, (struct sotto_bytes){entry, sizeof entry}, &row), 0);
-    assert_int_equal(sotto_rs_check(s, why, sizeof why), 0);
-    sotto_rs_close(s);
-    data = file_read(path, &len);
+        assert_int_equal(sotto_rs_mail_add(rig.store, &place, 1,
+                                           (struct sotto_bytes){entry, sizeof entry}, &row),
+                         0);
+    assert_int_equal(sotto_rs_check(rig.store, why, sizeof why), 0);
+    sotto_rs_close(rig.store);
+    data = file_read(rig.path, &len);
     memset(data + len / 2, 0x55, 16384);
-    file_write(path, data, len);
+    file_write(rig.path, data, len);
     free(data);
-    assert_int_equal(sotto_rs_open(path, false, NULL, &s, why, sizeof why), 0);
-    assert_int_equal(sotto_rs_check(s, why, sizeof why), SOTTO_ERR_MALFORMED);
+    assert_int_equal(sotto_rs_open(rig.path, false, NULL, &rig.store, why, sizeof why), 0);
+    assert_int_equal(sotto_rs_check(rig.store, why, sizeof why), SOTTO_ERR_MALFORMED);
     assert_true(why[0] != '\0');
     assert_null(strchr(why, '\n'));
 }
@@ -246,9 +238,10 @@ static void mail_that_is_none_is_found(void **state)
     struct sotto_rs_place place = {.box = 1, .seq = 1, .len = 1000}; /* more than there is */
     int64_t row;
 
-    assert_int_equal(
-        sotto_rs_mail_add(s, &place, 1, (struct sotto_bytes){(const uint8_t *)"x", 1}, &row), 0);
-    assert_int_equal(sotto_rs_check(s, why, sizeof why), SOTTO_ERR_MALFORMED);
+    assert_int_equal(sotto_rs_mail_add(rig.store, &place, 1,
+                                       (struct sotto_bytes){(const uint8_t *)"x", 1}, &row),
+                     0);
+    assert_int_equal(sotto_rs_check(rig.store, why, sizeof why), SOTTO_ERR_MALFORMED);
 }
 
 /* --- usage --- */
@@ -261,11 +254,12 @@ static void usage_adds_up(void **state)
     uint64_t sum = 0;
     int64_t row;
 
-    assert_int_equal(sotto_rs_usage(s, &empty), 0);
+    assert_int_equal(sotto_rs_usage(rig.store, &empty), 0);
     account("alice", 1);
     assert_int_equal(
-        sotto_rs_mail_add(s, &place, 1, (struct sotto_bytes){bytes, sizeof bytes}, &row), 0);
-    assert_int_equal(sotto_rs_usage(s, &full), 0);
+        sotto_rs_mail_add(rig.store, &place, 1, (struct sotto_bytes){bytes, sizeof bytes}, &row),
+        0);
+    assert_int_equal(sotto_rs_usage(rig.store, &full), 0);
     assert_true(full.pages - full.free_pages > empty.pages - empty.free_pages);
     assert_string_equal(full.parts[0].what, "waiting mail");
     assert_int_equal(full.parts[0].rows, 1);
@@ -273,8 +267,8 @@ static void usage_adds_up(void **state)
     for (size_t i = 0; i < full.part_count; i++)
         sum += full.parts[i].bytes;
     assert_true(sum + full.free_pages * full.page_bytes <= full.pages * full.page_bytes);
-    assert_int_equal(sotto_rs_mail_drop(s, row), 0);
-    assert_int_equal(sotto_rs_usage(s, &full), 0);
+    assert_int_equal(sotto_rs_mail_drop(rig.store, row), 0);
+    assert_int_equal(sotto_rs_usage(rig.store, &full), 0);
     assert_int_equal(full.parts[0].rows, 0);
     assert_true(full.free_pages > 0);
 }
@@ -283,10 +277,10 @@ static void epoch_is_told(void **state)
 {
     uint32_t epoch = 9;
 
-    assert_int_equal(sotto_rs_epoch(s, &epoch), 0);
+    assert_int_equal(sotto_rs_epoch(rig.store, &epoch), 0);
     assert_int_equal(epoch, 0);
-    assert_int_equal(sotto_rs_renew(s, &env.env), 0);
-    assert_int_equal(sotto_rs_epoch(s, &epoch), 0);
+    assert_int_equal(sotto_rs_renew(rig.store, &rig.env.env), 0);
+    assert_int_equal(sotto_rs_epoch(rig.store, &epoch), 0);
     assert_int_equal(epoch, SOTTO_RS_EPOCH_LEAP);
 }
 

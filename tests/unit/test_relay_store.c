@@ -11,45 +11,22 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "folder.h"
 #include "people.h"
+#include "store_rig.h"
 
-static struct folder dir;
-static char path[192], why[512];
-static struct sotto_env_fixed env;
-static struct sotto_relay_store *s;
-
-static void no_bugs(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-}
+static struct store_rig rig;
+static char why[512];
 
 static int setup(void **state)
 {
-    static const uint8_t seed[32] = "relay store";
-
-    sotto_log_set(no_bugs, NULL, SOTTO_LOG_DEBUG);
-    folder_make(&dir);
-    (void)umask(077);
-    snprintf(path, sizeof path, "%s", folder_file(&dir, "relay.db"));
-    sotto_env_fixed_init(&env, seed, PEOPLE_NOW_MS);
-    assert_int_equal(sotto_rs_open(path, true, NULL, &s, why, sizeof why), 0);
+    store_rig_make(&rig);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    sotto_rs_close(s);
-    s = NULL;
-    folder_remove(&dir);
+    store_rig_free(&rig);
     return 0;
-}
-
-static void reopen(void)
-{
-    sotto_rs_close(s);
-    assert_int_equal(sotto_rs_open(path, false, NULL, &s, why, sizeof why), 0);
 }
 
 /* The files as a kill -9 leaves them, opened beside. */
@@ -59,8 +36,8 @@ static struct sotto_relay_store *after_kill(struct folder *other)
     char wal[256];
 
     folder_make(other);
-    file_copy(path, folder_file(other, "relay.db"));
-    snprintf(wal, sizeof wal, "%s-wal", path);
+    file_copy(rig.path, folder_file(other, "relay.db"));
+    snprintf(wal, sizeof wal, "%s-wal", rig.path);
     if (file_exists(wal))
         file_copy(wal, folder_file(other, "relay.db-wal"));
     assert_int_equal(
@@ -80,7 +57,7 @@ static int64_t account(const char *name, uint8_t key)
 
     memset(k, key, sizeof k);
     memset(record, key, sizeof record);
-    assert_int_equal(sotto_rs_account_add(s, name, k, record, &id), 0);
+    assert_int_equal(sotto_rs_account_add(rig.store, name, k, record, &id), 0);
     return id;
 }
 
@@ -89,8 +66,8 @@ static int64_t device(int64_t of, uint64_t id)
     uint8_t entry[SOTTO_ENTRY_BYTES] = {1};
     struct sotto_rs_device d;
 
-    assert_int_equal(sotto_rs_device_add(s, of, id, entry, NULL, false, NULL), 0);
-    assert_int_equal(sotto_rs_device_find(s, of, id, &d), 0);
+    assert_int_equal(sotto_rs_device_add(rig.store, of, id, entry, NULL, false, NULL), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, of, id, &d), 0);
     return d.box;
 }
 
@@ -100,9 +77,9 @@ static void test_identity_stays(void **state)
 {
     struct sotto_rs_identity a, b;
 
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), 0);
-    reopen();
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &b), 0);
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &a), 0);
+    store_rig_reopen(&rig);
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &b), 0);
     assert_memory_equal(&a, &b, sizeof a);
     assert_false(sotto_is_zero(a.incarnation, sizeof a.incarnation));
     assert_false(sotto_is_zero(&a.opaque, sizeof a.opaque));
@@ -112,10 +89,10 @@ static void test_identity_needs_random(void **state)
 {
     struct sotto_rs_identity a;
 
-    env.fail_random = 1;
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), SOTTO_ERR_RANDOM);
-    env.fail_random = 0;
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), 0);
+    rig.env.fail_random = 1;
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &a), SOTTO_ERR_RANDOM);
+    rig.env.fail_random = 0;
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &a), 0);
     assert_false(sotto_is_zero(&a.opaque, sizeof a.opaque));
 }
 
@@ -125,15 +102,15 @@ static void test_epoch_grows(void **state)
     struct sotto_relay_store *k;
     uint32_t first = 0, second = 0, third = 0;
 
-    assert_int_equal(sotto_rs_boot(s, &first), 0);
+    assert_int_equal(sotto_rs_boot(rig.store, &first), 0);
     assert_int_equal(first, 1);
     k = after_kill(&other); /* durable before it is used */
     assert_int_equal(sotto_rs_boot(k, &second), 0);
     assert_int_equal(second, 2);
     sotto_rs_close(k);
     folder_remove(&other);
-    reopen();
-    assert_int_equal(sotto_rs_boot(s, &third), 0);
+    store_rig_reopen(&rig);
+    assert_int_equal(sotto_rs_boot(rig.store, &third), 0);
     assert_int_equal(third, 2);
 }
 
@@ -142,17 +119,17 @@ static void test_renew(void **state)
     struct sotto_rs_identity a, b;
     uint32_t epoch = 0;
 
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &a), 0);
-    assert_int_equal(sotto_rs_boot(s, &epoch), 0);
-    env.fail_random = 1;
-    assert_int_equal(sotto_rs_renew(s, &env.env), SOTTO_ERR_RANDOM);
-    env.fail_random = 0;
-    assert_int_equal(sotto_rs_renew(s, &env.env), 0);
-    assert_int_equal(sotto_rs_identity_load(s, &env.env, &b), 0);
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &a), 0);
+    assert_int_equal(sotto_rs_boot(rig.store, &epoch), 0);
+    rig.env.fail_random = 1;
+    assert_int_equal(sotto_rs_renew(rig.store, &rig.env.env), SOTTO_ERR_RANDOM);
+    rig.env.fail_random = 0;
+    assert_int_equal(sotto_rs_renew(rig.store, &rig.env.env), 0);
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &b), 0);
     assert_memory_not_equal(a.incarnation, b.incarnation, sizeof a.incarnation);
     assert_memory_equal(a.key.pub, b.key.pub, 32);
     assert_memory_equal(&a.opaque, &b.opaque, sizeof a.opaque);
-    assert_int_equal(sotto_rs_boot(s, &epoch), 0);
+    assert_int_equal(sotto_rs_boot(rig.store, &epoch), 0);
     assert_int_equal(epoch, 2 + SOTTO_RS_EPOCH_LEAP);
 }
 
@@ -162,10 +139,10 @@ static void test_epochs_end(void **state)
     enum sotto_err e = SOTTO_OK;
 
     for (int i = 0; i < SOTTO_RS_EPOCH_MAX / SOTTO_RS_EPOCH_LEAP; i++)
-        assert_int_equal(sotto_rs_renew(s, &env.env), 0);
-    assert_int_equal(sotto_rs_renew(s, &env.env), SOTTO_ERR_TOO_FAR);
+        assert_int_equal(sotto_rs_renew(rig.store, &rig.env.env), 0);
+    assert_int_equal(sotto_rs_renew(rig.store, &rig.env.env), SOTTO_ERR_TOO_FAR);
     for (int i = 0; e == 0 && i <= SOTTO_RS_EPOCH_LEAP; i++)
-        e = sotto_rs_boot(s, &epoch);
+        e = sotto_rs_boot(rig.store, &epoch);
     assert_int_equal(e, SOTTO_ERR_TOO_FAR);
     assert_int_equal(epoch, SOTTO_RS_EPOCH_MAX);
 }
@@ -174,11 +151,11 @@ static void test_address(void **state)
 {
     char text[SOTTO_RS_ADDRESS];
 
-    assert_int_equal(sotto_rs_address_get(s, text), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_address_put(s, "[::1]:1"), 0);
-    assert_int_equal(sotto_rs_address_put(s, "example.org:12345"), 0);
-    reopen();
-    assert_int_equal(sotto_rs_address_get(s, text), 0);
+    assert_int_equal(sotto_rs_address_get(rig.store, text), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_address_put(rig.store, "[::1]:1"), 0);
+    assert_int_equal(sotto_rs_address_put(rig.store, "example.org:12345"), 0);
+    store_rig_reopen(&rig);
+    assert_int_equal(sotto_rs_address_get(rig.store, text), 0);
     assert_string_equal(text, "example.org:12345");
 }
 
@@ -187,9 +164,9 @@ static void test_two_processes(void **state)
     struct sotto_relay_store *other;
     uint8_t hash[32] = {7};
 
-    assert_int_equal(sotto_rs_open(path, false, NULL, &other, why, sizeof why), 0);
+    assert_int_equal(sotto_rs_open(rig.path, false, NULL, &other, why, sizeof why), 0);
     assert_int_equal(sotto_rs_invite_add(other, hash, 1, 1000), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 1), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 1), 0);
     sotto_rs_close(other);
 }
 
@@ -198,13 +175,13 @@ static void test_no_database(void **state)
     struct sotto_relay_store *other = NULL;
 
     assert_int_equal(
-        sotto_rs_open(folder_file(&dir, "none.db"), false, NULL, &other, why, sizeof why),
+        sotto_rs_open(folder_file(&rig.dir, "none.db"), false, NULL, &other, why, sizeof why),
         SOTTO_ERR_NOT_FOUND);
     assert_null(other);
-    file_write(folder_file(&dir, "text.db"), "this is not a database, it is a text of some length",
-               51);
+    file_write(folder_file(&rig.dir, "text.db"),
+               "this is not a database, it is a text of some length", 51);
     assert_int_not_equal(
-        sotto_rs_open(folder_file(&dir, "text.db"), true, NULL, &other, why, sizeof why), 0);
+        sotto_rs_open(folder_file(&rig.dir, "text.db"), true, NULL, &other, why, sizeof why), 0);
     assert_null(other);
     assert_non_null(strstr(why, "text.db"));
 }
@@ -215,20 +192,20 @@ static void test_invites(void **state)
 {
     uint8_t hash[32] = {1}, unknown[32] = {2};
 
-    assert_int_equal(sotto_rs_invite_add(s, hash, 2, 1000), 0);
-    assert_int_equal(sotto_rs_invite_check(s, unknown, 10), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 999), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 1000), SOTTO_ERR_EXPIRED);
-    assert_int_equal(sotto_rs_begin(s), 0);
-    assert_int_equal(sotto_rs_invite_use(s, hash), 0);
-    assert_int_equal(sotto_rs_invite_use(s, hash), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 999), SOTTO_ERR_GONE);
-    sotto_rs_rollback(s);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 999), 0);
-    assert_int_equal(sotto_rs_invites_expire(s, 1000), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 1000), SOTTO_ERR_EXPIRED);
-    assert_int_equal(sotto_rs_invites_expire(s, 1001), 0);
-    assert_int_equal(sotto_rs_invite_check(s, hash, 1000), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_add(rig.store, hash, 2, 1000), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, unknown, 10), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 999), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 1000), SOTTO_ERR_EXPIRED);
+    assert_int_equal(sotto_rs_begin(rig.store), 0);
+    assert_int_equal(sotto_rs_invite_use(rig.store, hash), 0);
+    assert_int_equal(sotto_rs_invite_use(rig.store, hash), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 999), SOTTO_ERR_GONE);
+    sotto_rs_rollback(rig.store);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 999), 0);
+    assert_int_equal(sotto_rs_invites_expire(rig.store, 1000), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 1000), SOTTO_ERR_EXPIRED);
+    assert_int_equal(sotto_rs_invites_expire(rig.store, 1001), 0);
+    assert_int_equal(sotto_rs_invite_check(rig.store, hash, 1000), SOTTO_ERR_NOT_FOUND);
 }
 
 /* --- accounts and lists --- */
@@ -241,18 +218,20 @@ static void test_accounts(void **state)
 
     memset(key, 1, sizeof key);
     memset(record, 1, sizeof record);
-    assert_int_equal(sotto_rs_account_find(s, "bob", &a), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "bob", &a), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_account_find(rig.store, "alice", &a), 0);
     assert_int_equal(a.id, id);
     assert_false(a.gone);
     assert_memory_equal(a.key, key, 32);
-    assert_int_equal(sotto_rs_account_by_key(s, key, &a), 0);
+    assert_int_equal(sotto_rs_account_by_key(rig.store, key, &a), 0);
     assert_string_equal(a.name, "alice");
-    assert_int_equal(sotto_rs_opaque_record(s, id, got), 0);
+    assert_int_equal(sotto_rs_opaque_record(rig.store, id, got), 0);
     assert_memory_equal(got, record, sizeof got);
-    assert_int_equal(sotto_rs_account_add(s, "alicia", key, record, &other), SOTTO_ERR_EXISTS);
+    assert_int_equal(sotto_rs_account_add(rig.store, "alicia", key, record, &other),
+                     SOTTO_ERR_EXISTS);
     key[0] = 9;
-    assert_int_equal(sotto_rs_account_add(s, "alice", key, record, &other), SOTTO_ERR_EXISTS);
+    assert_int_equal(sotto_rs_account_add(rig.store, "alice", key, record, &other),
+                     SOTTO_ERR_EXISTS);
 }
 
 static void test_account_delete_leaves_the_name(void **state)
@@ -264,22 +243,22 @@ static void test_account_delete_leaves_the_name(void **state)
     uint64_t floor;
 
     memset(key, 1, sizeof key);
-    assert_int_equal(sotto_rs_list_add(s, id, 1, bytes("a list")), 0);
-    assert_int_equal(sotto_rs_token_add(s, id, hash), 0);
-    assert_int_equal(sotto_rs_floor(s, box, &floor), 0);
-    assert_int_equal(sotto_rs_account_delete(s, id), 0);
-    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
+    assert_int_equal(sotto_rs_list_add(rig.store, id, 1, bytes("a list")), 0);
+    assert_int_equal(sotto_rs_token_add(rig.store, id, hash), 0);
+    assert_int_equal(sotto_rs_floor(rig.store, box, &floor), 0);
+    assert_int_equal(sotto_rs_account_delete(rig.store, id), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "alice", &a), 0);
     assert_true(a.gone);
     assert_int_equal(a.version, 0);
-    assert_int_equal(sotto_rs_account_by_key(s, key, &a), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_opaque_record(s, id, record), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_device_find(s, id, 5, &d), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_token_check(s, id, hash), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_floor(s, box, &floor), SOTTO_ERR_NOT_FOUND);
-    sotto_rs_close(s);
-    s = NULL;
-    assert_int_equal(folder_search(&dir, "a list", 6), 0);
-    assert_int_not_equal(folder_search(&dir, "alice", 5), 0);
+    assert_int_equal(sotto_rs_account_by_key(rig.store, key, &a), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_opaque_record(rig.store, id, record), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, 5, &d), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_token_check(rig.store, id, hash), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_floor(rig.store, box, &floor), SOTTO_ERR_NOT_FOUND);
+    sotto_rs_close(rig.store);
+    rig.store = NULL;
+    assert_int_equal(folder_search(&rig.dir, "a list", 6), 0);
+    assert_int_not_equal(folder_search(&rig.dir, "alice", 5), 0);
 }
 
 static void test_lists_since(void **state)
@@ -292,24 +271,24 @@ static void test_lists_since(void **state)
 
     for (uint32_t v = 1; v <= 40; v++) {
         snprintf(text, sizeof text, "list%02u", (unsigned)v);
-        assert_int_equal(sotto_rs_list_add(s, id, v, bytes(text)), 0);
+        assert_int_equal(sotto_rs_list_add(rig.store, id, v, bytes(text)), 0);
     }
-    assert_int_equal(sotto_rs_account_find(s, "alice", &a), 0);
+    assert_int_equal(sotto_rs_account_find(rig.store, "alice", &a), 0);
     assert_int_equal(a.version, 40);
-    assert_int_equal(sotto_rs_lists_since(s, id, 38, 1000, &mem, &l), 0);
+    assert_int_equal(sotto_rs_lists_since(rig.store, id, 38, 1000, &mem, &l), 0);
     assert_int_equal(l.count, 2);
     assert_memory_equal(mem.p + l.lists[0].at, "list39", 6);
     assert_memory_equal(mem.p + l.lists[1].at, "list40", 6);
-    assert_int_equal(sotto_rs_lists_since(s, id, 0, 1000, &mem, &l), 0);
+    assert_int_equal(sotto_rs_lists_since(rig.store, id, 0, 1000, &mem, &l), 0);
     assert_int_equal(l.count, SOTTO_LISTS_IN_FRAME);
     assert_memory_equal(mem.p + l.lists[0].at, "list17", 6);
     /* However little room: the newest one. */
-    assert_int_equal(sotto_rs_lists_since(s, id, 0, 1, &mem, &l), 0);
+    assert_int_equal(sotto_rs_lists_since(rig.store, id, 0, 1, &mem, &l), 0);
     assert_int_equal(l.count, 1);
     assert_memory_equal(mem.p + l.lists[0].at, "list40", 6);
-    assert_int_equal(sotto_rs_lists_since(s, id, 0, 12, &mem, &l), 0);
+    assert_int_equal(sotto_rs_lists_since(rig.store, id, 0, 12, &mem, &l), 0);
     assert_int_equal(l.count, 2);
-    assert_int_equal(sotto_rs_lists_since(s, id, 40, 1000, &mem, &l), 0);
+    assert_int_equal(sotto_rs_lists_since(rig.store, id, 40, 1000, &mem, &l), 0);
     assert_int_equal(l.count, 0);
 }
 
@@ -318,14 +297,14 @@ static void test_tokens(void **state)
     int64_t a = account("alice", 1), b = account("bob", 2);
     uint8_t hash[32] = {1};
 
-    assert_int_equal(sotto_rs_token_add(s, a, hash), 0);
-    assert_int_equal(sotto_rs_token_add(s, a, hash), 0);
-    assert_int_equal(sotto_rs_token_check(s, a, hash), 0);
-    assert_int_equal(sotto_rs_token_check(s, b, hash), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_token_remove(s, b, hash), 0);
-    assert_int_equal(sotto_rs_token_check(s, a, hash), 0);
-    assert_int_equal(sotto_rs_token_remove(s, a, hash), 0);
-    assert_int_equal(sotto_rs_token_check(s, a, hash), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_token_add(rig.store, a, hash), 0);
+    assert_int_equal(sotto_rs_token_add(rig.store, a, hash), 0);
+    assert_int_equal(sotto_rs_token_check(rig.store, a, hash), 0);
+    assert_int_equal(sotto_rs_token_check(rig.store, b, hash), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_token_remove(rig.store, b, hash), 0);
+    assert_int_equal(sotto_rs_token_check(rig.store, a, hash), 0);
+    assert_int_equal(sotto_rs_token_remove(rig.store, a, hash), 0);
+    assert_int_equal(sotto_rs_token_check(rig.store, a, hash), SOTTO_ERR_NOT_FOUND);
 }
 
 static void test_tokens_are_bounded(void **state)
@@ -333,15 +312,15 @@ static void test_tokens_are_bounded(void **state)
     int64_t a = account("alice", 1);
     uint8_t hash[32] = {0};
 
-    assert_int_equal(sotto_rs_begin(s), 0);
+    assert_int_equal(sotto_rs_begin(rig.store), 0);
     for (uint32_t i = 0; i < SOTTO_RS_TOKENS_MAX; i++) {
         sotto_put_u32(hash, i);
-        assert_int_equal(sotto_rs_token_add(s, a, hash), 0);
+        assert_int_equal(sotto_rs_token_add(rig.store, a, hash), 0);
     }
-    assert_int_equal(sotto_rs_token_add(s, a, hash), 0); /* is there */
+    assert_int_equal(sotto_rs_token_add(rig.store, a, hash), 0); /* is there */
     sotto_put_u32(hash, SOTTO_RS_TOKENS_MAX);
-    assert_int_equal(sotto_rs_token_add(s, a, hash), SOTTO_ERR_TOO_LARGE);
-    assert_int_equal(sotto_rs_commit(s), 0);
+    assert_int_equal(sotto_rs_token_add(rig.store, a, hash), SOTTO_ERR_TOO_LARGE);
+    assert_int_equal(sotto_rs_commit(rig.store), 0);
 }
 
 /* --- devices --- */
@@ -358,36 +337,36 @@ static void test_device_comes_and_goes(void **state)
     struct sotto_rs_device d;
     size_t count = 0;
 
-    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_device_add(s, id, dev, entry, cert, false, prekey), 0);
-    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, dev, &d), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_device_add(rig.store, id, dev, entry, cert, false, prekey), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, dev, &d), 0);
     assert_true(d.listed && d.has_certificate && !d.has_lease && !d.begun && !d.adopt);
     assert_memory_equal(d.certificate, cert, 32);
-    assert_int_equal(sotto_rs_devices(s, id, boxes, &count), 0);
+    assert_int_equal(sotto_rs_devices(rig.store, id, boxes, &count), 0);
     assert_int_equal(count, 1);
     assert_true(boxes[0].device == dev && boxes[0].box == d.box);
-    assert_int_equal(sotto_rs_device_entry(s, d.box, second), 0);
-    assert_int_equal(sotto_rs_lease_swap(s, d.box, lease), 0);
-    assert_int_equal(sotto_rs_lease_begun(s, d.box, 7), 0);
-    assert_int_equal(sotto_rs_floor(s, d.box, &floor), 0);
+    assert_int_equal(sotto_rs_device_entry(rig.store, d.box, second), 0);
+    assert_int_equal(sotto_rs_lease_swap(rig.store, d.box, lease), 0);
+    assert_int_equal(sotto_rs_lease_begun(rig.store, d.box, 7), 0);
+    assert_int_equal(sotto_rs_floor(rig.store, d.box, &floor), 0);
     assert_int_equal(floor, 7);
-    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, dev, &d), 0);
     assert_true(d.has_lease && d.begun);
     assert_memory_equal(d.entry, second, sizeof second);
 
-    assert_int_equal(sotto_rs_device_drop(s, d.box), 0);
-    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_int_equal(sotto_rs_device_drop(rig.store, d.box), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, dev, &d), 0);
     assert_true(!d.listed && !d.has_certificate && !d.has_lease && !d.begun);
-    assert_int_equal(sotto_rs_signed_get(s, d.box, got), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_floor(s, d.box, &floor), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_devices(s, id, boxes, &count), 0);
+    assert_int_equal(sotto_rs_signed_get(rig.store, d.box, got), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_floor(rig.store, d.box, &floor), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_devices(rig.store, id, boxes, &count), 0);
     assert_int_equal(count, 0);
 
-    assert_int_equal(sotto_rs_device_add(s, id, dev, entry, NULL, true, NULL), 0);
-    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_int_equal(sotto_rs_device_add(rig.store, id, dev, entry, NULL, true, NULL), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, dev, &d), 0);
     assert_true(d.listed && d.adopt && !d.has_certificate);
-    assert_int_equal(sotto_rs_certificate_adopt(s, d.box, cert), 0);
-    assert_int_equal(sotto_rs_device_find(s, id, dev, &d), 0);
+    assert_int_equal(sotto_rs_certificate_adopt(rig.store, d.box, cert), 0);
+    assert_int_equal(sotto_rs_device_find(rig.store, id, dev, &d), 0);
     assert_true(!d.adopt && d.has_certificate);
 }
 
@@ -400,27 +379,27 @@ static void test_links(void **state)
     link.entry[0] = 1;
     link.has_certificate = true;
     link.certificate[0] = 9;
-    assert_int_equal(sotto_rs_link_put(s, id, &link), 0);
+    assert_int_equal(sotto_rs_link_put(rig.store, id, &link), 0);
     link.device = 2;
     link.asked_at_ms = 50;
     link.has_certificate = false;
-    assert_int_equal(sotto_rs_link_put(s, id, &link), 0);
-    assert_int_equal(sotto_rs_links(s, id, 0, got, &count), 0);
+    assert_int_equal(sotto_rs_link_put(rig.store, id, &link), 0);
+    assert_int_equal(sotto_rs_links(rig.store, id, 0, got, &count), 0);
     assert_int_equal(count, 2);
     assert_int_equal(got[0].device, 2);
     assert_false(got[0].has_certificate);
     assert_int_equal(got[1].device, 1);
     assert_true(got[1].has_certificate && got[1].certificate[0] == 9);
     link.asked_at_ms = 200; /* asked again */
-    assert_int_equal(sotto_rs_link_put(s, id, &link), 0);
-    assert_int_equal(sotto_rs_links(s, id, 100, got, &count), 0);
+    assert_int_equal(sotto_rs_link_put(rig.store, id, &link), 0);
+    assert_int_equal(sotto_rs_links(rig.store, id, 100, got, &count), 0);
     assert_int_equal(count, 1);
     assert_int_equal(got[0].device, 2);
-    assert_int_equal(sotto_rs_links_expire(s, 150), 0);
-    assert_int_equal(sotto_rs_links(s, id, 0, got, &count), 0);
+    assert_int_equal(sotto_rs_links_expire(rig.store, 150), 0);
+    assert_int_equal(sotto_rs_links(rig.store, id, 0, got, &count), 0);
     assert_int_equal(count, 1);
-    assert_int_equal(sotto_rs_link_drop(s, id, 2), 0);
-    assert_int_equal(sotto_rs_links(s, id, 0, got, &count), 0);
+    assert_int_equal(sotto_rs_link_drop(rig.store, id, 2), 0);
+    assert_int_equal(sotto_rs_links(rig.store, id, 0, got, &count), 0);
     assert_int_equal(count, 0);
 }
 
@@ -443,15 +422,15 @@ static uint32_t add_key(int64_t box, uint32_t generation, uint32_t id)
     struct sotto_prekey k = prekey(generation, id, 1000);
     uint32_t count = 0;
 
-    assert_int_equal(sotto_rs_one_time_add(s, box, &k), 0);
-    assert_int_equal(sotto_rs_one_time_count(s, box, &count), 0);
+    assert_int_equal(sotto_rs_one_time_add(rig.store, box, &k), 0);
+    assert_int_equal(sotto_rs_one_time_count(rig.store, box, &count), 0);
     return count;
 }
 
 static uint32_t take_key(int64_t box, uint64_t now)
 {
     uint8_t got[SOTTO_PREKEY_BYTES];
-    enum sotto_err e = sotto_rs_one_time_take(s, box, now, got);
+    enum sotto_err e = sotto_rs_one_time_take(rig.store, box, now, got);
 
     if (e == SOTTO_ERR_NOT_FOUND)
         return 0;
@@ -476,7 +455,7 @@ static void test_one_time_keys_go_once(void **state)
     /* A new generation counts from the start; the old one is past. */
     assert_int_equal(add_key(box, 2, 1), 1);
     assert_int_equal(add_key(box, 1, 99), 1);
-    assert_int_equal(sotto_rs_one_time_clear(s, box), 0);
+    assert_int_equal(sotto_rs_one_time_clear(rig.store, box), 0);
     assert_int_equal(add_key(box, 2, 1), 0);
     assert_int_equal(add_key(box, 2, 2), 1);
 }
@@ -494,11 +473,11 @@ static void test_one_time_keys_are_bounded(void **state)
 {
     int64_t box = device(account("alice", 1), 5);
 
-    assert_int_equal(sotto_rs_begin(s), 0);
+    assert_int_equal(sotto_rs_begin(rig.store), 0);
     for (uint32_t i = 1; i <= SOTTO_RS_ONE_TIME_MAX; i++)
         assert_int_equal(add_key(box, 1, i), i);
     assert_int_equal(add_key(box, 1, SOTTO_RS_ONE_TIME_MAX + 1), SOTTO_RS_ONE_TIME_MAX);
-    assert_int_equal(sotto_rs_commit(s), 0);
+    assert_int_equal(sotto_rs_commit(rig.store), 0);
     /* The one that found no room was not taken for kept. */
     assert_int_equal(take_key(box, 1), 1);
     assert_int_equal(add_key(box, 1, SOTTO_RS_ONE_TIME_MAX + 1), SOTTO_RS_ONE_TIME_MAX);
@@ -510,17 +489,17 @@ static void test_handed_out(void **state)
     uint8_t tag[32] = {1}, other[32] = {2}, key[SOTTO_PREKEY_BYTES] = {7};
     uint8_t got[SOTTO_PREKEY_BYTES];
 
-    assert_int_equal(sotto_rs_handed_put(s, tag, box, key, 1000), 0);
-    assert_int_equal(sotto_rs_handed_get(s, other, 1, got), SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_rs_handed_get(s, tag, 999, got), 0);
+    assert_int_equal(sotto_rs_handed_put(rig.store, tag, box, key, 1000), 0);
+    assert_int_equal(sotto_rs_handed_get(rig.store, other, 1, got), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_handed_get(rig.store, tag, 999, got), 0);
     assert_memory_equal(got, key, sizeof got);
-    assert_int_equal(sotto_rs_handed_get(s, tag, 1000, got), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_handed_get(rig.store, tag, 1000, got), SOTTO_ERR_NOT_FOUND);
     key[0] = 8;
-    assert_int_equal(sotto_rs_handed_put(s, tag, box, key, 2000), 0);
-    assert_int_equal(sotto_rs_handed_get(s, tag, 1500, got), 0);
+    assert_int_equal(sotto_rs_handed_put(rig.store, tag, box, key, 2000), 0);
+    assert_int_equal(sotto_rs_handed_get(rig.store, tag, 1500, got), 0);
     assert_int_equal(got[0], 8);
-    assert_int_equal(sotto_rs_handed_expire(s, UINT64_MAX), 0);
-    assert_int_equal(sotto_rs_handed_get(s, tag, 1, got), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_handed_expire(rig.store, UINT64_MAX), 0);
+    assert_int_equal(sotto_rs_handed_get(rig.store, tag, 1, got), SOTTO_ERR_NOT_FOUND);
 }
 
 /* --- mail --- */
@@ -563,30 +542,30 @@ static void test_mail(void **state)
     uint8_t got[8];
 
     two[1].request = true;
-    assert_int_equal(sotto_rs_mail_add(s, two, 2, bytes("abcdefg"), &first), 0);
-    assert_int_equal(sotto_rs_mail_add(s, &one, 1, bytes("hi"), &second), 0);
-    assert_int_equal(sotto_rs_mail_each(s, see, &v), SOTTO_ERR_AGAIN);
+    assert_int_equal(sotto_rs_mail_add(rig.store, two, 2, bytes("abcdefg"), &first), 0);
+    assert_int_equal(sotto_rs_mail_add(rig.store, &one, 1, bytes("hi"), &second), 0);
+    assert_int_equal(sotto_rs_mail_each(rig.store, see, &v), SOTTO_ERR_AGAIN);
     assert_int_equal(v.count, 3);
     assert_true(v.rows[0] == first && v.rows[1] == first && v.rows[2] == second);
     assert_place(&v.places[0], &two[0]);
     assert_place(&v.places[1], &two[1]);
     v.count = 0;
-    assert_int_equal(sotto_rs_mail_places(s, second, see, &v), 0);
+    assert_int_equal(sotto_rs_mail_places(rig.store, second, see, &v), 0);
     assert_true(v.count == 1 && v.places[0].seq == 6);
 
-    assert_int_equal(sotto_rs_mail_read(s, first, 3, 4, got), 0);
+    assert_int_equal(sotto_rs_mail_read(rig.store, first, 3, 4, got), 0);
     assert_memory_equal(got, "defg", 4);
-    assert_int_equal(sotto_rs_mail_read(s, second, 0, 2, got), 0);
+    assert_int_equal(sotto_rs_mail_read(rig.store, second, 0, 2, got), 0);
     assert_memory_equal(got, "hi", 2);
-    assert_int_equal(sotto_rs_mail_read(s, second, 1, 2, got), SOTTO_ERR_MALFORMED);
-    assert_int_equal(sotto_rs_mail_read(s, second + 1, 0, 1, got), SOTTO_ERR_NOT_FOUND);
-    sotto_rs_mail_read_done(s);
+    assert_int_equal(sotto_rs_mail_read(rig.store, second, 1, 2, got), SOTTO_ERR_MALFORMED);
+    assert_int_equal(sotto_rs_mail_read(rig.store, second + 1, 0, 1, got), SOTTO_ERR_NOT_FOUND);
+    sotto_rs_mail_read_done(rig.store);
 
-    assert_int_equal(sotto_rs_mail_drop(s, first), 0);
-    assert_int_equal(sotto_rs_mail_read(s, first, 0, 1, got), SOTTO_ERR_NOT_FOUND);
-    sotto_rs_close(s);
-    s = NULL;
-    assert_int_equal(folder_search(&dir, "abcdefg", 7), 0); /* it is overwritten */
+    assert_int_equal(sotto_rs_mail_drop(rig.store, first), 0);
+    assert_int_equal(sotto_rs_mail_read(rig.store, first, 0, 1, got), SOTTO_ERR_NOT_FOUND);
+    sotto_rs_close(rig.store);
+    rig.store = NULL;
+    assert_int_equal(folder_search(&rig.dir, "abcdefg", 7), 0); /* it is overwritten */
 }
 
 /* A row whose lengths do not fit its bytes is not walked over its end. */
@@ -596,8 +575,8 @@ static void test_mail_that_does_not_fit(void **state)
     struct seen v = {0};
     int64_t row;
 
-    assert_int_equal(sotto_rs_mail_add(s, &p, 1, bytes("short"), &row), 0);
-    assert_int_equal(sotto_rs_mail_each(s, see, &v), SOTTO_ERR_MALFORMED);
+    assert_int_equal(sotto_rs_mail_add(rig.store, &p, 1, bytes("short"), &row), 0);
+    assert_int_equal(sotto_rs_mail_each(rig.store, see, &v), SOTTO_ERR_MALFORMED);
     assert_int_equal(v.count, 0);
 }
 
@@ -606,13 +585,13 @@ static void test_floor_only_rises(void **state)
     int64_t box = device(account("alice", 1), 5);
     uint64_t floor;
 
-    assert_int_equal(sotto_rs_floor(s, box, &floor), 0);
+    assert_int_equal(sotto_rs_floor(rig.store, box, &floor), 0);
     assert_int_equal(floor, 0);
-    assert_int_equal(sotto_rs_floor_raise(s, box, 9), 0);
-    assert_int_equal(sotto_rs_floor_raise(s, box, 4), 0);
-    assert_int_equal(sotto_rs_floor(s, box, &floor), 0);
+    assert_int_equal(sotto_rs_floor_raise(rig.store, box, 9), 0);
+    assert_int_equal(sotto_rs_floor_raise(rig.store, box, 4), 0);
+    assert_int_equal(sotto_rs_floor(rig.store, box, &floor), 0);
     assert_int_equal(floor, 9);
-    assert_int_equal(sotto_rs_floor(s, box + 1, &floor), SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(sotto_rs_floor(rig.store, box + 1, &floor), SOTTO_ERR_NOT_FOUND);
 }
 
 static void test_committed_survives_a_kill(void **state)
@@ -623,18 +602,18 @@ static void test_committed_survives_a_kill(void **state)
     int64_t row, lost;
     uint8_t got;
 
-    assert_int_equal(sotto_rs_begin(s), 0);
-    assert_int_equal(sotto_rs_mail_add(s, &p, 1, bytes("x"), &row), 0);
-    assert_int_equal(sotto_rs_commit(s), 0);
-    assert_int_equal(sotto_rs_begin(s), 0);
-    assert_int_equal(sotto_rs_mail_add(s, &p, 1, bytes("y"), &lost), 0);
+    assert_int_equal(sotto_rs_begin(rig.store), 0);
+    assert_int_equal(sotto_rs_mail_add(rig.store, &p, 1, bytes("x"), &row), 0);
+    assert_int_equal(sotto_rs_commit(rig.store), 0);
+    assert_int_equal(sotto_rs_begin(rig.store), 0);
+    assert_int_equal(sotto_rs_mail_add(rig.store, &p, 1, bytes("y"), &lost), 0);
     k = after_kill(&other);
     assert_int_equal(sotto_rs_mail_read(k, row, 0, 1, &got), 0);
     assert_int_equal(got, 'x');
     assert_int_equal(sotto_rs_mail_read(k, lost, 0, 1, &got), SOTTO_ERR_NOT_FOUND);
     sotto_rs_close(k);
     folder_remove(&other);
-    sotto_rs_rollback(s);
+    sotto_rs_rollback(rig.store);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
