@@ -31,8 +31,11 @@ enum {
 static void conn_work(struct sotto_job *job);
 static void conn_output(struct sotto_job *job);
 static void conn_step(struct sotto_conn *c, bool in, bool out);
+static const struct sotto_socket_ops socket_ops;
 
 /* Life */
+
+static const struct sotto_conn_ops nobody;
 
 struct sotto_conn *sotto_conn_new(struct sotto_loop *l, const struct sotto_conn_ops *ops, void *ctx)
 {
@@ -40,23 +43,23 @@ struct sotto_conn *sotto_conn_new(struct sotto_loop *l, const struct sotto_conn_
 
     if (c == NULL)
         return NULL;
+    if (sotto_socket_init(&c->socket, sotto_loop_sockets(l), &socket_ops) != 0) {
+        free(c);
+        return NULL;
+    }
     c->loop = l;
-    c->ops = *ops;
+    c->ops = ops;
     c->ctx = ctx;
-    c->fd = -1;
     c->reading = true;
     c->rest = SOTTO_BUF(SOTTO_LOOP_SCRATCH);
-    c->timer_at = UINT64_MAX;
     sotto_job_init(&c->work, conn_work);
     sotto_job_init(&c->output, conn_output);
-    uv_timer_init(sotto_loop_uv(l), &c->timer);
-    c->timer.data = c;
     return c;
 }
 
-static void on_conn_closed(uv_handle_t *h)
+static void conn_release(struct sotto_job *job)
 {
-    struct sotto_conn *c = h->data;
+    struct sotto_conn *c = SOTTO_CONTAINER(job, struct sotto_conn, work);
 
     sotto_stream_free(&c->stream);
     sotto_buf_free(&c->rest);
@@ -69,7 +72,7 @@ static void disconnect(struct sotto_conn *c)
 {
     sotto_job_cancel(&c->work);
     sotto_job_cancel(&c->output);
-    uv_timer_stop(&c->timer);
+    sotto_socket_due(&c->socket, UINT64_MAX);
     sotto_dial_free(c->dial);
     c->dial = NULL;
     /* An honest end: nothing that we owe is missing. Whether it gets out is not waited for. */
@@ -77,7 +80,7 @@ static void disconnect(struct sotto_conn *c)
         (void)sotto_link_shutdown(c->link);
     sotto_link_free(c->link);
     c->link = NULL;
-    sotto_conn_detach(c);
+    sotto_socket_close(&c->socket);
 }
 
 void sotto_conn_free(struct sotto_conn *c)
@@ -88,7 +91,9 @@ void sotto_conn_free(struct sotto_conn *c)
     if (c->state == SOTTO_CONN_FINISHING)
         sotto_loop_lingering(c->loop, -1);
     c->state = SOTTO_CONN_DEAD;
-    uv_close((uv_handle_t *)&c->timer, on_conn_closed);
+    sotto_socket_end(&c->socket);
+    sotto_job_init(&c->work, conn_release);
+    sotto_loop_work(c->loop, &c->work);
 }
 
 static void go_down(struct sotto_conn *c, enum sotto_err e, const char *detail,
@@ -102,8 +107,8 @@ static void go_down(struct sotto_conn *c, enum sotto_err e, const char *detail,
         return;
     disconnect(c);
     c->state = SOTTO_CONN_DOWN;
-    if (c->ops.down != NULL)
-        c->ops.down(c->ctx, c, e, detail, info);
+    if (c->ops->down != NULL)
+        c->ops->down(c->ctx, c, e, detail, info);
 }
 
 void sotto_conn_fail(struct sotto_conn *c, enum sotto_err e, const char *fmt, ...)
@@ -142,13 +147,11 @@ static void fail_link(struct sotto_conn *c)
 
 /* Socket */
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(struct sotto_socket *s, int events, bool broken)
 {
-    struct sotto_conn *c = poll->data;
+    struct sotto_conn *c = SOTTO_CONTAINER(s, struct sotto_conn, socket);
 
-    if (status < 0) {
-        /* EPOLLERR: libuv watches no longer. The error itself is found by the next call. */
-        c->events = 0;
+    if (broken) { /* the error itself is found by the next call */
         c->hung_up = true;
         events = UV_READABLE | UV_WRITABLE;
     }
@@ -158,54 +161,18 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         conn_step(c, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
 }
 
-static void on_poll_closed(uv_handle_t *h)
+void sotto_conn_attach(struct sotto_conn *c, int fd)
 {
-    free(h);
-}
-
-enum sotto_err sotto_conn_attach(struct sotto_conn *c, int fd)
-{
-    uv_poll_t *poll = malloc(sizeof *poll);
-
-    if (poll == NULL || uv_poll_init(sotto_loop_uv(c->loop), poll, fd) != 0) {
-        enum sotto_err e = poll == NULL ? SOTTO_ERR_NOMEM : SOTTO_ERR_IO;
-
-        free(poll);
-        close(fd);
-        return e;
-    }
-    poll->data = c;
-    c->poll = poll;
-    c->fd = fd;
-    c->events = 0;
+    sotto_socket_open(&c->socket, fd);
     c->hung_up = false;
-    return SOTTO_OK;
-}
-
-void sotto_conn_detach(struct sotto_conn *c)
-{
-    if (c->poll == NULL)
-        return;
-    uv_close((uv_handle_t *)c->poll, on_poll_closed); /* takes the socket out of epoll first */
-    close(c->fd);
-    c->poll = NULL;
-    c->fd = -1;
-    c->events = 0;
 }
 
 void sotto_conn_watch(struct sotto_conn *c, int events)
 {
-    if (c->hung_up)
-        events = 0;
-    if (events == c->events)
+    if (sotto_socket_watch(&c->socket, c->hung_up ? 0 : events))
         return;
-    c->events = (uint8_t)events;
-    if (events == 0) {
-        uv_poll_stop(c->poll);
-    } else {
-        uv_poll_start(c->poll, events, on_poll);
-        sotto_loop_touch(c->loop);
-    }
+    c->hung_up = true; /* the kernel has no room: as good as broken */
+    sotto_loop_work(c->loop, &c->work);
 }
 
 /* Chooses what to wait for. While bytes wait in `rest` the loop's work list wakes us. */
@@ -296,28 +263,26 @@ static void expire(struct sotto_conn *c)
     }
 }
 
-static void on_time(uv_timer_t *timer)
+static void on_expired(struct sotto_socket *s)
 {
-    struct sotto_conn *c = timer->data;
+    struct sotto_conn *c = SOTTO_CONTAINER(s, struct sotto_conn, socket);
 
-    c->timer_at = UINT64_MAX;
     if (next_deadline(c) <= sotto_loop_now(c->loop))
         expire(c);
     else
         sotto_conn_set_timer(c);
 }
 
+static const struct sotto_socket_ops socket_ops = {on_ready, on_expired};
+
 /* A deadline that moves further away leaves the timer alone; it looks again when it fires. So
  * traffic costs a timer nothing. */
 void sotto_conn_set_timer(struct sotto_conn *c)
 {
-    uint64_t at = next_deadline(c), now;
+    uint64_t at = next_deadline(c);
 
-    if (at == UINT64_MAX || at >= c->timer_at)
-        return;
-    now = sotto_loop_now(c->loop);
-    c->timer_at = at;
-    uv_timer_start(&c->timer, on_time, at > now ? at - now : 0, 0);
+    if (at < c->socket.due)
+        sotto_socket_due(&c->socket, at);
 }
 
 /* Input */
@@ -341,8 +306,8 @@ static bool hand_out(struct sotto_conn *c, struct sotto_reader *in, int *share)
             return false;
         }
         --*share;
-        if (c->ops.frame != NULL)
-            c->ops.frame(c->ctx, c, frame.p, frame.n);
+        if (c->ops->frame != NULL)
+            c->ops->frame(c->ctx, c, frame.p, frame.n);
         if (c->state != SOTTO_CONN_UP)
             return false;
     }
@@ -401,12 +366,14 @@ static bool read_turn(struct sotto_conn *c)
 
     if (c->rest.n > 0 && !hand_out_rest(c, &share))
         return false;
+    sotto_link_readable(c->link);
     while (c->reading && c->rest.n == 0 && share > 0 && total < TURN_READ) {
         switch (sotto_link_read(c->link, scratch, SOTTO_LOOP_SCRATCH, &n)) {
         case SOTTO_LINK_OK:
             c->read_wants_write = false;
             c->last_in = sotto_loop_now(c->loop);
             total += n;
+            share -= n == 0;
             if (!hand_out_fresh(c, scratch, n, &share))
                 return false;
             break;
@@ -441,8 +408,9 @@ static void read_input(struct sotto_conn *c)
 
     if (c->state != SOTTO_CONN_UP || !c->reading)
         return;
-    /* epoll reports neither what is in `rest` nor, after an error, what is in the socket. */
-    if (c->rest.n > 0 || (c->hung_up && !drained))
+    /* epoll reports neither what is in `rest` or in the link nor, after an error, what is in the
+     * socket. */
+    if (c->rest.n > 0 || (!drained && (c->hung_up || sotto_link_holds(c->link))))
         sotto_loop_work(c->loop, &c->work);
     else if (c->hung_up)
         broke_off(c, ""); /* the error itself was told to a call that did not care */
@@ -520,7 +488,7 @@ static void finish_output(struct sotto_conn *c)
         return;
     }
     c->notify_sent = true;
-    (void)shutdown(c->fd, SHUT_WR);
+    (void)shutdown(c->socket.fd, SHUT_WR);
     if (c->input_ended)
         sotto_loop_work(c->loop, &c->work);
 }
@@ -530,7 +498,7 @@ static void finish_input(struct sotto_conn *c)
     ssize_t n;
 
     for (size_t total = 0; !c->input_ended && total < TURN_READ; total += (size_t)n) {
-        n = recv(c->fd, sotto_loop_scratch(c->loop), SOTTO_LOOP_SCRATCH, 0);
+        n = recv(c->socket.fd, sotto_loop_scratch(c->loop), SOTTO_LOOP_SCRATCH, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
@@ -565,17 +533,19 @@ static void go_up(struct sotto_conn *c)
     sotto_address_text(&c->peer, info.address);
     c->state = SOTTO_CONN_UP;
     c->last_in = sotto_loop_now(c->loop);
-    if (c->ops.up != NULL)
-        c->ops.up(c->ctx, c, &info);
+    if (c->ops->up != NULL)
+        c->ops->up(c->ctx, c, &info);
     sotto_wipe(&info, sizeof info);
     if (c->state == SOTTO_CONN_UP && c->queue.n > 0)
         sotto_loop_output(c->loop, &c->output);
-    if (c->state == SOTTO_CONN_UP && c->hung_up) /* the end came right behind */
+    /* What came right behind: the end, or data. */
+    if (c->state == SOTTO_CONN_UP && (c->hung_up || sotto_link_holds(c->link)))
         sotto_loop_work(c->loop, &c->work);
 }
 
 static void handshake(struct sotto_conn *c)
 {
+    sotto_link_readable(c->link);
     switch (sotto_link_handshake(c->link)) {
     case SOTTO_LINK_OK:
         go_up(c);
@@ -616,8 +586,8 @@ static void set_socket_options(int fd)
 
 enum sotto_err sotto_conn_start_tls(struct sotto_conn *c, struct sotto_tls *tls, const char *host)
 {
-    set_socket_options(c->fd);
-    if ((c->link = sotto_link_new(tls, c->fd, host)) == NULL)
+    set_socket_options(c->socket.fd);
+    if ((c->link = sotto_link_new(tls, c->socket.fd, host)) == NULL)
         return SOTTO_ERR_NOMEM;
     c->state = SOTTO_CONN_TLS;
     c->handshake_events = host == NULL ? UV_READABLE : UV_WRITABLE;
@@ -651,9 +621,14 @@ static void conn_work(struct sotto_job *job)
     struct sotto_conn *c = SOTTO_CONTAINER(job, struct sotto_conn, work);
 
     if (c->state == SOTTO_CONN_DIALLING) {
-        sotto_dial_begin(c);
+        if (c->hung_up)
+            sotto_conn_fail(c, SOTTO_ERR_NOMEM, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
+        else
+            sotto_dial_begin(c);
         return;
     }
+    if (c->state == SOTTO_CONN_TLS)
+        handshake(c);
     if (c->state == SOTTO_CONN_FINISHING) {
         conn_step(c, true, true);
         return;
@@ -662,10 +637,11 @@ static void conn_work(struct sotto_job *job)
         output_failed(c);
     if (c->state == SOTTO_CONN_UP && c->above_high && c->queue.n < SOTTO_CONN_LOW) {
         c->above_high = false;
-        if (c->ops.writable != NULL)
-            c->ops.writable(c->ctx, c);
+        if (c->ops->writable != NULL)
+            c->ops->writable(c->ctx, c);
     }
-    if (c->state == SOTTO_CONN_UP && c->reading && (c->rest.n > 0 || c->hung_up))
+    if (c->state == SOTTO_CONN_UP && c->reading &&
+        (c->rest.n > 0 || c->hung_up || sotto_link_holds(c->link)))
         read_input(c);
     watch(c);
     sotto_conn_set_timer(c);
@@ -730,7 +706,7 @@ void sotto_conn_finish(struct sotto_conn *c)
         return;
     }
     c->state = SOTTO_CONN_FINISHING;
-    c->ops = (struct sotto_conn_ops){0};
+    c->ops = &nobody;
     c->ctx = NULL;
     sotto_loop_lingering(c->loop, 1);
     uv_update_time(sotto_loop_uv(c->loop));

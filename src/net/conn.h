@@ -11,7 +11,7 @@
  * on both sides. Callbacks come from sotto_loop_run/dispatch only, never from inside a call made
  * here. down() is the last one and comes exactly once, unless the owner freed the connection; after
  * down() the owner still has to free it. Freeing inside a callback is fine, of any connection. A
- * callback may be NULL. The struct of callbacks is copied.
+ * callback may be NULL. The struct of callbacks is kept, not copied.
  */
 struct sotto_conn;
 
@@ -71,8 +71,8 @@ struct sotto_listener_ops {
  * not ours), DNS. Port 0 picks a free one; *ret_port is the one bound. handshake_ms: a client that
  * is not up by then is dropped; idle_ms: one that sends nothing for so long; write_stall_ms: one
  * that takes no output for so long. 0: no limit. Without free file descriptors new connections wait
- * in the kernel's queue, and a local line is logged. The structs are copied; blocks while it looks
- * up a name.
+ * in the kernel's queue, and a local line is logged. The limits are copied, the struct of
+ * callbacks is kept; blocks while it looks up a name.
  */
 struct sotto_listen_limits {
     uint64_t handshake_ms, idle_ms, write_stall_ms;

@@ -16,7 +16,8 @@
  *             |                    |                      |                  |
  *             +-------------- down() -------------------- + --> DOWN        DEAD
  *
- * DOWN waits for its owner's sotto_conn_free(); DEAD for libuv to let go of the timer.
+ * DOWN waits for its owner's sotto_conn_free(); DEAD for the next turn, as callbacks up the stack
+ * may still look at it.
  */
 enum sotto_conn_state {
     SOTTO_CONN_DIALLING,
@@ -31,13 +32,11 @@ enum sotto_conn_state {
  * needs is allocated for that phase. */
 struct sotto_conn {
     struct sotto_loop *loop;
-    struct sotto_conn_ops ops;
+    const struct sotto_conn_ops *ops;
     void *ctx;
-    struct sotto_link *link; /* from TLS on */
-    struct sotto_dial *dial; /* while DIALLING */
-    uv_poll_t *poll;         /* one per socket, freed by its close callback */
-    uv_timer_t timer;        /* the one timer for all deadlines; freed last, and the rest with it */
-    uint64_t timer_at;       /* when it fires; it is moved lazily */
+    struct sotto_link *link;    /* from TLS on */
+    struct sotto_dial *dial;    /* while DIALLING */
+    struct sotto_socket socket; /* its deadline is the next of all of ours, moved lazily */
     struct sotto_job work, output;
     struct sotto_stream stream;
     struct sotto_buf rest; /* decrypted, but not handed out yet */
@@ -47,9 +46,7 @@ struct sotto_conn {
     uint32_t idle_ms, stall_ms,
         limit_ms; /* 0: no limit; limit_ms is what the deadline was made of */
     struct sotto_address peer;
-    int fd;
     uint8_t state;
-    uint8_t events;           /* what the poll handle watches */
     uint8_t handshake_events; /* what the handshake waits for */
     bool reading;             /* the owner wants frames */
     bool hung_up;             /* the socket reported an error; nothing to wait for any more */
@@ -62,9 +59,7 @@ struct sotto_conn {
 /* DIALLING, or TLS with a socket that was accepted. NULL: no memory. */
 struct sotto_conn *sotto_conn_new(struct sotto_loop *l, const struct sotto_conn_ops *ops,
                                   void *ctx);
-/* Takes the socket, also on failure (closes it). IO, NOMEM. */
-enum sotto_err sotto_conn_attach(struct sotto_conn *c, int fd);
-void sotto_conn_detach(struct sotto_conn *c);
+void sotto_conn_attach(struct sotto_conn *c, int fd); /* takes the socket */
 void sotto_conn_watch(struct sotto_conn *c, int uv_events);
 /* The socket is connected: starts TLS, which has until `deadline`. host: NULL for the relay's side.
  */

@@ -119,7 +119,6 @@ static enum sotto_err try_connect(struct sotto_conn *c, const struct sotto_addre
     struct sockaddr_storage sa;
     socklen_t len = sotto_address_to(a, &sa);
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    enum sotto_err e;
 
     c->peer = *a;
     *ret_sys = errno;
@@ -130,9 +129,8 @@ static enum sotto_err try_connect(struct sotto_conn *c, const struct sotto_addre
         close(fd);
         return err_of(*ret_sys);
     }
-    if ((e = sotto_conn_attach(c, fd)) != 0)
-        *ret_sys = e == SOTTO_ERR_NOMEM ? ENOMEM : EBADF;
-    return e;
+    sotto_conn_attach(c, fd);
+    return SOTTO_OK;
 }
 
 static void try_next(struct sotto_conn *c)
@@ -141,7 +139,7 @@ static void try_next(struct sotto_conn *c)
     enum sotto_err e;
     int sys;
 
-    sotto_conn_detach(c);
+    sotto_socket_close(&c->socket);
     while (d->next < d->found.count) {
         uint64_t now = sotto_loop_now(c->loop), left = c->deadline > now ? c->deadline - now : 0;
 
@@ -190,7 +188,7 @@ void sotto_dial_ready(struct sotto_conn *c)
     int sys = 0;
     socklen_t len = sizeof sys;
 
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &sys, &len) != 0)
+    if (getsockopt(c->socket.fd, SOL_SOCKET, SO_ERROR, &sys, &len) != 0)
         sys = errno;
     if (sys == 0) {
         connected(c);

@@ -24,7 +24,7 @@ struct sotto_listener {
     struct sotto_loop *loop;
     struct sotto_tls *tls;
     struct sotto_listen_limits limits;
-    struct sotto_listener_ops ops;
+    const struct sotto_listener_ops *ops;
     void *ctx;
     uv_poll_t poll;
     uv_timer_t pause;
@@ -68,7 +68,7 @@ static uint32_t limit32(uint64_t ms)
 
 static enum sotto_err admit(struct sotto_listener *s, int fd, const struct sotto_address *peer)
 {
-    struct sotto_conn *c = sotto_conn_new(s->loop, &s->ops.conn, NULL);
+    struct sotto_conn *c = sotto_conn_new(s->loop, &s->ops->conn, NULL);
     char address[SOTTO_ADDRESS_TEXT];
     enum sotto_err e;
     void *ctx;
@@ -82,12 +82,13 @@ static enum sotto_err admit(struct sotto_listener *s, int fd, const struct sotto
     c->stall_ms = limit32(s->limits.write_stall_ms);
     c->limit_ms = limit32(s->limits.handshake_ms);
     c->deadline = c->limit_ms > 0 ? sotto_loop_now(s->loop) + c->limit_ms : UINT64_MAX;
-    if ((e = sotto_conn_attach(c, fd)) != 0 || (e = sotto_conn_start_tls(c, s->tls, NULL)) != 0) {
+    sotto_conn_attach(c, fd);
+    if ((e = sotto_conn_start_tls(c, s->tls, NULL)) != 0) {
         sotto_conn_free(c);
         return e;
     }
     sotto_address_text(peer, address);
-    ctx = s->ops.accepted(s->ctx, c, address);
+    ctx = s->ops->accepted(s->ctx, c, address);
     if (ctx == NULL)
         sotto_conn_free(c);
     else
@@ -295,7 +296,7 @@ enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t por
     if (s == NULL)
         return explain(SOTTO_ERR_NOMEM, ret_why, room, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
     s->limits = *limits;
-    s->ops = *ops;
+    s->ops = ops;
     s->ctx = ctx;
     if ((e = bind_host(host, port, &s->fd, ret_why, room)) != 0) {
         free(s);
@@ -321,7 +322,7 @@ enum sotto_err sotto_listen_also(struct sotto_loop *l, const struct sotto_listen
     if (s == NULL)
         return SOTTO_ERR_NOMEM;
     s->limits = *limits;
-    s->ops = *ops;
+    s->ops = ops;
     s->ctx = ctx;
     if ((s->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0)) < 0)
         e = SOTTO_ERR_IO;

@@ -26,6 +26,7 @@ struct sotto_loop {
     uv_async_t wake;
     uv_prepare_t prepare;
     uv_idle_t spin; /* active while jobs wait: the loop must not sleep then */
+    struct sotto_sockets *sockets;
     int epoll_fd, timer_fd;
     bool dispatching, touched;
     int lingering;
@@ -206,6 +207,11 @@ uv_loop_t *sotto_loop_uv(struct sotto_loop *l)
     return &l->uv;
 }
 
+struct sotto_sockets *sotto_loop_sockets(struct sotto_loop *l)
+{
+    return l->sockets;
+}
+
 uint64_t sotto_loop_now(const struct sotto_loop *l)
 {
     return uv_now(&l->uv);
@@ -253,8 +259,13 @@ static void close_fds(struct sotto_loop *l)
 
 static bool init_handles(struct sotto_loop *l)
 {
-    if (uv_async_init(&l->uv, &l->wake, on_wake) != 0)
+    if ((l->sockets = sotto_sockets_new(&l->uv)) == NULL)
         return false;
+    if (uv_async_init(&l->uv, &l->wake, on_wake) != 0) {
+        sotto_sockets_free(l->sockets);
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+        return false;
+    }
     /* These two cannot fail. */
     uv_prepare_init(&l->uv, &l->prepare);
     uv_prepare_start(&l->prepare, on_prepare);
@@ -297,6 +308,9 @@ void sotto_loop_free(struct sotto_loop *l)
     if (l == NULL)
         return;
     sotto_loop_settle(l);
+    while (jobs_wait(l)) /* connections that were freed last */
+        end_turn(l);
+    sotto_sockets_free(l->sockets);
     uv_close((uv_handle_t *)&l->wake, NULL);
     uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->spin, NULL);

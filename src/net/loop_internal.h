@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "net/loop.h"
+#include "net/sockets.h"
 
 /*
  * What the rest of net/ uses of the loop. A turn is: timers and sockets, then work, then the
@@ -24,6 +25,7 @@ void sotto_loop_output(struct sotto_loop *l, struct sotto_job *job);
 void sotto_job_cancel(struct sotto_job *job);
 
 uv_loop_t *sotto_loop_uv(struct sotto_loop *l);
+struct sotto_sockets *sotto_loop_sockets(struct sotto_loop *l);
 uint64_t sotto_loop_now(const struct sotto_loop *l); /* ms, of this turn */
 /* To be called after each uv_poll_start(): libuv arms epoll only in its next turn. */
 void sotto_loop_touch(struct sotto_loop *l);

@@ -27,6 +27,8 @@ struct sotto_link {
     uint64_t records; /* written under the key in use */
     unsigned silent;  /* records without data that came one after the other */
     bool failed, untrusted, has_peer_pin;
+    bool drained; /* the last read took all that the socket had */
+    bool starved; /* the socket had nothing for a read */
     uint8_t peer_pin[32];
 };
 

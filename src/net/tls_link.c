@@ -44,12 +44,22 @@ static int bio_write(BIO *bio, const char *data, int len)
     return n;
 }
 
+/* Fewer bytes than were asked for: the socket had no more. Asking again only to be told so would be
+ * a third of all system calls; if something came meanwhile, it is still readable. */
 static int bio_read(BIO *bio, char *ret, int len)
 {
-    const struct sotto_link *k = BIO_get_data(bio);
-    int n = bio_io(bio, recv(k->fd, ret, (size_t)len, 0));
+    struct sotto_link *k = BIO_get_data(bio);
+    int n;
 
-    if (n < 0 && (k->sys == EAGAIN || k->sys == EWOULDBLOCK || k->sys == EINTR))
+    if (k->drained) {
+        BIO_set_retry_read(bio);
+        k->starved = true;
+        return -1;
+    }
+    n = bio_io(bio, recv(k->fd, ret, (size_t)len, 0));
+    k->drained = n > 0 && n < len;
+    k->starved = n < 0 && (k->sys == EAGAIN || k->sys == EWOULDBLOCK || k->sys == EINTR);
+    if (k->starved)
         BIO_set_retry_read(bio);
     if (n == 0)
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
@@ -206,6 +216,16 @@ enum sotto_link_status sotto_link_handshake(struct sotto_link *k)
     return SOTTO_LINK_OK;
 }
 
+void sotto_link_readable(struct sotto_link *k)
+{
+    k->drained = false;
+}
+
+bool sotto_link_holds(const struct sotto_link *k)
+{
+    return SSL_has_pending(k->ssl) == 1;
+}
+
 /*
  * A peer may take new keys as often as it likes as long as it says something in between. Nobody
  * above hears of records without data, so no limit there would hold who sends nothing else.
@@ -219,12 +239,16 @@ enum sotto_link_status sotto_link_read(struct sotto_link *k, void *ret, size_t r
     if (k->failed)
         return SOTTO_LINK_FAILED;
     ERR_clear_error();
+    k->starved = false;
     s = status_of(k, SSL_read_ex(k->ssl, ret, room, ret_n));
     if (s == SOTTO_LINK_OK)
         k->silent = 0;
-    else if (s == SOTTO_LINK_WANT_READ && k->sys == 0 && ++k->silent > SILENT_MAX)
+    if (s != SOTTO_LINK_WANT_READ || k->starved)
+        return s;
+    if (++k->silent > SILENT_MAX)
         return fail(k, SSL_R_TOO_MANY_KEY_UPDATES);
-    return s;
+    *ret_n = 0; /* it was a key update, and more may be here */
+    return SOTTO_LINK_OK;
 }
 
 /*

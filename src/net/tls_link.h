@@ -26,8 +26,13 @@ struct sotto_link *sotto_link_new(struct sotto_tls *t, int fd, const char *host)
 void sotto_link_free(struct sotto_link *k); /* NULL is fine; sends nothing */
 
 enum sotto_link_status sotto_link_handshake(struct sotto_link *k);
-/* room at least 16 KiB, so that nothing of a record stays behind: the socket's readiness is then
- * the whole truth. At most one record per call. */
+/* To be called before reading when the socket may have more than it had at the last read. */
+void sotto_link_readable(struct sotto_link *k);
+/* Bytes were taken from the socket that no read has given out: the socket's readiness is then not
+ * the whole truth. They may be a record that is not whole. */
+bool sotto_link_holds(const struct sotto_link *k);
+/* room at least 16 KiB, so that nothing of a record stays behind. At most one record per call; OK
+ * with 0 bytes: it was one without data, and there may be more. */
 enum sotto_link_status sotto_link_read(struct sotto_link *k, void *ret, size_t room, size_t *ret_n);
 /* May take less than len. After a WANT the next call must begin with the same bytes. */
 enum sotto_link_status sotto_link_write(struct sotto_link *k, const void *data, size_t len,

@@ -38,7 +38,7 @@ enum { NET_SIDES = 512 };
 struct net {
     struct folder folder;
     bool runs; /* sotto_loop_run() instead of poll() and sotto_loop_dispatch() */
-    int turns;
+    int turns, told; /* of this step; callbacks in it */
     struct sotto_idle *hook;
     struct sotto_loop *loop;
     struct sotto_cert *cert;
