@@ -571,7 +571,7 @@ static void idle_connections_are_small(void **state)
     struct net *n = *state;
     struct side *a, *b;
 
-    assert_true(sizeof(struct sotto_conn) + sizeof(struct sotto_link) <= 384);
+    assert_true(sizeof(struct sotto_conn) + sizeof(struct sotto_link) <= 400);
     net_listen_echo(n);
     a = net_dial(n);
     side_send(a, SOTTO_STREAM_MAX, 0);
