@@ -608,6 +608,7 @@ static void key_update_flood_starves_nobody(void **state)
         side_send(a, 50, (uint8_t)i);
         net_until(n, a->frames == i);
     }
+    net_until(n, n->accepted_n == 2);
     net_until(n, n->accepted[0]->downs + n->accepted[1]->downs > 0);
     atomic_store(&r.stop, true);
     raw_join(&r);
