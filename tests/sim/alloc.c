@@ -120,16 +120,18 @@ static bool is_ours(uintptr_t call)
            (call < sqlite_from || call >= sqlite_to);
 }
 
-static void find_place(struct place *p)
+static void find_place(const void *caller, struct place *p)
 {
     void *frames[FRAMES];
-    int n = backtrace(frames, FRAMES);
+    int n = backtrace(frames, FRAMES), first = 0;
+
+    while (first < n && frames[first] != caller)
+        first++;
 
     p->number = number;
     p->depth = 0;
     p->hash = 0x9e3779b97f4a7c15ull;
-    /* The first few are in here. */
-    for (int i = 3; i < n && p->depth < options.depth; i++) {
+    for (int i = first; i < n && p->depth < options.depth; i++) {
         uintptr_t call = (uintptr_t)frames[i] - (uintptr_t)__executable_start;
 
         if (!is_ours(call))
@@ -221,7 +223,7 @@ static bool fork_here(const struct place *place)
     return false;
 }
 
-static bool granted(void)
+static bool granted(const void *caller)
 {
     struct place place;
 
@@ -232,7 +234,7 @@ static bool granted(void)
         story_trouble = number == options.at;
         return !story_trouble;
     }
-    find_place(&place);
+    find_place(caller, &place);
     if (!is_new(place.hash) && !options.all)
         return true;
     if (number % options.parts != options.part || fork_here(&place))

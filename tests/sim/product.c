@@ -13,11 +13,11 @@
 #include "watch.h"
 
 static volatile int inside; /* functions of the product, less callbacks out of them */
-bool (*product_grants)(void);
+bool (*product_grants)(const void *caller);
 
-static bool granted(void)
+static bool granted(const void *caller)
 {
-    return inside <= 0 || sim_disk_busy > 0 || product_grants == NULL || product_grants();
+    return inside <= 0 || sim_disk_busy > 0 || product_grants == NULL || product_grants(caller);
 }
 
 /* --- libraries --- */
@@ -45,7 +45,7 @@ void *__real_sodium_malloc(size_t n);
 void *__wrap_sodium_malloc(size_t n);
 void *__wrap_sodium_malloc(size_t n)
 {
-    return granted() ? __real_sodium_malloc(n) : NULL;
+    return granted(__builtin_return_address(0)) ? __real_sodium_malloc(n) : NULL;
 }
 
 void product_watch(void)

@@ -11,7 +11,7 @@
  */
 void product_watch(void); /* before anything else happens in the process */
 
-/* Asked for each; false: there is none. NULL: always. */
-extern bool (*product_grants)(void);
+/* Asked for each, with who asks for it; false: there is none. NULL: always. */
+extern bool (*product_grants)(const void *caller);
 
 #endif

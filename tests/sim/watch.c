@@ -23,7 +23,7 @@ static struct {
     unsigned long number;
 } heap;
 
-bool (*watch_grants)(void);
+bool (*watch_grants)(const void *caller);
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
@@ -106,21 +106,21 @@ static void forget(const void *p)
     }
 }
 
-static bool refused(void)
+static bool refused(const void *caller)
 {
-    return watch_grants != NULL && !watch_grants();
+    return watch_grants != NULL && !watch_grants(caller);
 }
 
 void *__wrap_malloc(size_t n)
 {
-    if (refused())
+    if (refused(__builtin_return_address(0)))
         return NULL;
     return keep(__real_malloc(n), __builtin_return_address(0));
 }
 
 void *__wrap_calloc(size_t count, size_t n)
 {
-    if (refused())
+    if (refused(__builtin_return_address(0)))
         return NULL;
     return keep(__real_calloc(count, n), __builtin_return_address(0));
 }
@@ -129,7 +129,7 @@ void *__wrap_realloc(void *p, size_t n)
 {
     void *q;
 
-    if (n > 0 && refused())
+    if (n > 0 && refused(__builtin_return_address(0)))
         return NULL;
     forget(p);
     q = __real_realloc(p, n);
@@ -145,7 +145,9 @@ void __wrap_free(void *p)
 char *__wrap_strndup(const char *s, size_t n)
 {
     size_t len = strnlen(s, n);
-    char *p = refused() ? NULL : keep(__real_malloc(len + 1), __builtin_return_address(0));
+    char *p = refused(__builtin_return_address(0))
+                  ? NULL
+                  : keep(__real_malloc(len + 1), __builtin_return_address(0));
 
     if (p == NULL)
         return NULL;
@@ -157,7 +159,9 @@ char *__wrap_strndup(const char *s, size_t n)
 char *__wrap_strdup(const char *s)
 {
     size_t len = strlen(s) + 1;
-    char *p = refused() ? NULL : keep(__real_malloc(len), __builtin_return_address(0));
+    char *p = refused(__builtin_return_address(0))
+                  ? NULL
+                  : keep(__real_malloc(len), __builtin_return_address(0));
 
     return p != NULL ? memcpy(p, s, len) : NULL;
 }

@@ -10,8 +10,9 @@
  * linked into it) holds, and each key with its nonce that something was sealed under. The module is
  * linked with wrappers around malloc() and its kin, and around sotto_aead_seal().
  */
-size_t watch_blocks(void);         /* held now */
-extern bool (*watch_grants)(void); /* asked for each block; false: there is none. NULL: always */
+size_t watch_blocks(void); /* held now */
+/* Asked for each block, with who asks for it; false: there is none. NULL: always. */
+extern bool (*watch_grants)(const void *caller);
 /* Says where the newest of them were asked for. */
 void watch_blocks_print(size_t count);
 size_t watch_seals(void);
