@@ -130,8 +130,7 @@ static void only_what_has_a_meaning_is_done(void **state)
         "disable ../alice\n",
         "disable al\tice\n",
         "disable \xff\xfe\n",
-        "disable "
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+        "disable aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeee\n",
         "kick alice xyz\n",
         "kick alice 0000000000000000\n",
         "kick alice 00\n",
