@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 const char *sotto_err_text(enum sotto_err e)
 {
     switch (e) {
@@ -27,4 +30,14 @@ const char *sotto_err_name(enum sotto_err e)
 #undef X
     }
     return "UNKNOWN";
+}
+
+enum sotto_err sotto_explain(enum sotto_err e, char *why, size_t room, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(why, room, fmt, ap);
+    va_end(ap);
+    return e;
 }

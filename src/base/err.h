@@ -2,6 +2,8 @@
 #ifndef SOTTO_BASE_ERR_H
 #define SOTTO_BASE_ERR_H
 
+#include <stddef.h>
+
 /*
  * The one error type of the house. Zero is success, so calls chain. A code
  * says what the caller can do about it, not which line failed.
@@ -59,5 +61,9 @@ const char *sotto_err_text(enum sotto_err e);
 
 /* The bare name ("BAD_TAG"), for logs and tests; static storage; never NULL. */
 const char *sotto_err_name(enum sotto_err e);
+
+/* Returns e; why holds the text, cut to room. */
+enum sotto_err sotto_explain(enum sotto_err e, char *why, size_t room, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

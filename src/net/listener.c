@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,17 +142,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 /* Binding */
 
-static __attribute__((format(printf, 4, 5))) enum sotto_err
-explain(enum sotto_err e, char *why, size_t room, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(why, room, fmt, ap);
-    va_end(ap);
-    return e;
-}
-
 static enum sotto_err explain_errno(int sys, const struct sotto_address *a, char *why, size_t room)
 {
     char text[SOTTO_ADDRESS_TEXT];
@@ -161,24 +149,27 @@ static enum sotto_err explain_errno(int sys, const struct sotto_address *a, char
     sotto_address_port_text(a, text);
     switch (sys) {
     case EADDRINUSE:
-        return explain(SOTTO_ERR_EXISTS, why, room,
-                       "%s is in use by another program (see: ss -ltnp 'sport = :%u'); end that "
-                       "one or listen on another port",
-                       text, (unsigned)a->port);
+        return sotto_explain(
+            SOTTO_ERR_EXISTS, why, room,
+            "%s is in use by another program (see: ss -ltnp 'sport = :%u'); end that "
+            "one or listen on another port",
+            text, (unsigned)a->port);
     case EACCES:
     case EPERM:
-        return explain(SOTTO_ERR_DENIED, why, room,
-                       "listening on %s is not allowed to this user; take a port above 1023, or "
-                       "grant it: setcap cap_net_bind_service+ep",
-                       text);
+        return sotto_explain(
+            SOTTO_ERR_DENIED, why, room,
+            "listening on %s is not allowed to this user; take a port above 1023, or "
+            "grant it: setcap cap_net_bind_service+ep",
+            text);
     case EADDRNOTAVAIL:
     case EAFNOSUPPORT:
-        return explain(SOTTO_ERR_UNREACHABLE, why, room,
-                       "%s is not an address of this machine (see: ip address); listen on one "
-                       "that is, or on 0.0.0.0 for all",
-                       text);
+        return sotto_explain(
+            SOTTO_ERR_UNREACHABLE, why, room,
+            "%s is not an address of this machine (see: ip address); listen on one "
+            "that is, or on 0.0.0.0 for all",
+            text);
     default:
-        return explain(SOTTO_ERR_IO, why, room, "listening on %s: %s", text, strerror(sys));
+        return sotto_explain(SOTTO_ERR_IO, why, room, "listening on %s: %s", text, strerror(sys));
     }
 }
 
@@ -228,7 +219,7 @@ static enum sotto_err bind_host(const char *host, uint16_t port, int *ret_fd, ch
 
     sotto_resolve_blocking(host, port, true, &r);
     if (r.err != 0)
-        return explain(r.err, why, room, "no address for %s to listen on: %s", host, r.why);
+        return sotto_explain(r.err, why, room, "no address for %s to listen on: %s", host, r.why);
     for (size_t i = 0; i < r.count && e == SOTTO_ERR_UNREACHABLE; i++) {
         fd = open_listening(&r.addresses[i]);
         if (fd >= 0) {
@@ -294,7 +285,7 @@ enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t por
     enum sotto_err e;
 
     if (s == NULL)
-        return explain(SOTTO_ERR_NOMEM, ret_why, room, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
+        return sotto_explain(SOTTO_ERR_NOMEM, ret_why, room, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
     s->limits = *limits;
     s->ops = ops;
     s->ctx = ctx;
@@ -304,7 +295,7 @@ enum sotto_err sotto_listen(struct sotto_loop *l, const char *host, uint16_t por
     }
     if (watch(s, l, tls) != 0) {
         free(s);
-        return explain(SOTTO_ERR_IO, ret_why, room, "watching the listening socket failed");
+        return sotto_explain(SOTTO_ERR_IO, ret_why, room, "watching the listening socket failed");
     }
     *ret_port = bound_port(s->fd);
     *ret = s;

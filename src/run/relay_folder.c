@@ -5,24 +5,12 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static __attribute__((format(printf, 4, 5))) enum sotto_err
-explain(enum sotto_err e, char *why, size_t room, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(why, room, fmt, ap);
-    va_end(ap);
-    return e;
-}
 
 /* --- who --- */
 
@@ -32,8 +20,8 @@ static enum sotto_err switch_user(struct sotto_relay_folder *f, unsigned uid, un
 {
     if (setgroups(0, NULL) != 0 || (name != NULL && initgroups(name, gid) != 0) ||
         setegid(gid) != 0 || seteuid(uid) != 0)
-        return explain(SOTTO_ERR_DENIED, why, room, "cannot become user %s: %s",
-                       name != NULL ? name : "of the folder", strerror(errno));
+        return sotto_explain(SOTTO_ERR_DENIED, why, room, "cannot become user %s: %s",
+                             name != NULL ? name : "of the folder", strerror(errno));
     f->switched = true;
     f->uid = uid;
     f->gid = gid;
@@ -45,11 +33,11 @@ static enum sotto_err look_up(const char *user, struct passwd **ret, char *why, 
     errno = 0;
     *ret = getpwnam(user);
     if (*ret == NULL)
-        return explain(SOTTO_ERR_NOT_FOUND, why, room,
-                       "there is no user %s; make one: useradd --system %s", user, user);
+        return sotto_explain(SOTTO_ERR_NOT_FOUND, why, room,
+                             "there is no user %s; make one: useradd --system %s", user, user);
     if ((*ret)->pw_uid != geteuid() && geteuid() != 0)
-        return explain(SOTTO_ERR_DENIED, why, room,
-                       "only root can become user %s; start as root or without --user", user);
+        return sotto_explain(SOTTO_ERR_DENIED, why, room,
+                             "only root can become user %s; start as root or without --user", user);
     return SOTTO_OK;
 }
 
@@ -66,17 +54,18 @@ static enum sotto_err make(const char *path, const struct passwd *owner, char *w
             continue;
         *p = '\0';
         if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return explain(SOTTO_ERR_IO, why, room, "%s cannot be made: %s", part, strerror(errno));
+            return sotto_explain(SOTTO_ERR_IO, why, room, "%s cannot be made: %s", part,
+                                 strerror(errno));
         *p = '/';
     }
     if (mkdir(path, 0700) != 0)
         return errno == EEXIST ? SOTTO_OK
-                               : explain(SOTTO_ERR_IO, why, room, "%s cannot be made: %s", path,
-                                         strerror(errno));
+                               : sotto_explain(SOTTO_ERR_IO, why, room, "%s cannot be made: %s",
+                                               path, strerror(errno));
     if (owner != NULL && owner->pw_uid != geteuid() &&
         chown(path, owner->pw_uid, owner->pw_gid) != 0)
-        return explain(SOTTO_ERR_IO, why, room, "%s cannot be given to %s: %s", path,
-                       owner->pw_name, strerror(errno));
+        return sotto_explain(SOTTO_ERR_IO, why, room, "%s cannot be given to %s: %s", path,
+                             owner->pw_name, strerror(errno));
     return SOTTO_OK;
 }
 
@@ -86,18 +75,20 @@ static enum sotto_err check(const struct stat *st, const char *path, const struc
     unsigned uid = owner != NULL ? owner->pw_uid : geteuid();
 
     if (!S_ISDIR(st->st_mode))
-        return explain(SOTTO_ERR_IO, why, room, "%s is not a folder; give another with --data",
-                       path);
+        return sotto_explain(SOTTO_ERR_IO, why, room,
+                             "%s is not a folder; give another with --data", path);
     if (st->st_uid != uid && owner != NULL)
-        return explain(SOTTO_ERR_DENIED, why, room,
-                       "%s does not belong to %s; give it to that user: chown -R %s %s", path,
-                       owner->pw_name, owner->pw_name, path);
+        return sotto_explain(SOTTO_ERR_DENIED, why, room,
+                             "%s does not belong to %s; give it to that user: chown -R %s %s", path,
+                             owner->pw_name, owner->pw_name, path);
     if (st->st_uid != uid && uid != 0)
-        return explain(SOTTO_ERR_DENIED, why, room,
-                       "%s belongs to another user; give a folder of your own with --data", path);
+        return sotto_explain(SOTTO_ERR_DENIED, why, room,
+                             "%s belongs to another user; give a folder of your own with --data",
+                             path);
     if ((st->st_mode & 022) != 0)
-        return explain(SOTTO_ERR_DENIED, why, room,
-                       "%s can be changed by others; make it private: chmod go-w %s", path, path);
+        return sotto_explain(SOTTO_ERR_DENIED, why, room,
+                             "%s can be changed by others; make it private: chmod go-w %s", path,
+                             path);
     return SOTTO_OK;
 }
 
@@ -113,15 +104,15 @@ enum sotto_err sotto_relay_folder_open(struct sotto_relay_folder *f,
     snprintf(f->path, sizeof f->path, "%s", o->data);
     umask(077);
     if (f->path[0] == '\0')
-        return explain(SOTTO_ERR_NOT_FOUND, why, room,
-                       "there is no home folder to keep data in; give a folder with --data");
+        return sotto_explain(SOTTO_ERR_NOT_FOUND, why, room,
+                             "there is no home folder to keep data in; give a folder with --data");
     if (o->user[0] != '\0' && (e = look_up(o->user, &owner, why, room)) != 0)
         return e;
     if (create && (e = make(f->path, owner, why, room)) != 0)
         return e;
     if (stat(f->path, &st) != 0)
-        return explain(errno == ENOENT ? SOTTO_ERR_NOT_FOUND : SOTTO_ERR_IO, why, room, "%s: %s",
-                       f->path, strerror(errno));
+        return sotto_explain(errno == ENOENT ? SOTTO_ERR_NOT_FOUND : SOTTO_ERR_IO, why, room,
+                             "%s: %s", f->path, strerror(errno));
     if ((e = check(&st, f->path, owner, why, room)) != 0)
         return e;
     if (owner != NULL && owner->pw_uid != geteuid())
@@ -139,10 +130,12 @@ enum sotto_err sotto_relay_folder_lock(struct sotto_relay_folder *f, char *why, 
 
     snprintf(path, sizeof path, "%s/lock", f->path);
     if ((fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0)
-        return explain(SOTTO_ERR_IO, why, room, "%s cannot be opened: %s", path, strerror(errno));
+        return sotto_explain(SOTTO_ERR_IO, why, room, "%s cannot be opened: %s", path,
+                             strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) {
-            explain(SOTTO_ERR_IO, why, room, "%s cannot be locked: %s", path, strerror(errno));
+            sotto_explain(SOTTO_ERR_IO, why, room, "%s cannot be locked: %s", path,
+                          strerror(errno));
             close(fd);
             return SOTTO_ERR_IO;
         }
@@ -150,15 +143,16 @@ enum sotto_err sotto_relay_folder_lock(struct sotto_relay_folder *f, char *why, 
             text[0] = '\0';
         text[strcspn(text, "\n")] = '\0';
         close(fd);
-        return explain(SOTTO_ERR_LOCKED, why, room,
-                       "another relay (process %s) runs on %s; end that one, or give this one its "
-                       "own folder with --data",
-                       text[0] != '\0' ? text : "?", f->path);
+        return sotto_explain(
+            SOTTO_ERR_LOCKED, why, room,
+            "another relay (process %s) runs on %s; end that one, or give this one its "
+            "own folder with --data",
+            text[0] != '\0' ? text : "?", f->path);
     }
     /* Only for the message above; the lock is the kernel's. */
     snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, strlen(text), 0) < 0) {
-        explain(SOTTO_ERR_IO, why, room, "%s cannot be written: %s", path, strerror(errno));
+        sotto_explain(SOTTO_ERR_IO, why, room, "%s cannot be written: %s", path, strerror(errno));
         close(fd);
         return SOTTO_ERR_IO;
     }
