@@ -430,6 +430,16 @@ static bool is_self(struct sotto_engine *e, struct job *j)
     return true;
 }
 
+/* Now, or as soon as the relay is there. */
+static void look_up(struct sotto_engine *e, struct job *j, pending_fn *then)
+{
+    j->needs_online = true;
+    if (e->phase == LINK_ONLINE) {
+        j->phase = 1;
+        sotto_lists_fetch(e, j->name, then, j);
+    }
+}
+
 /* After a look-up: do we know this account now? Ends the job when not. */
 static bool looked_up(struct sotto_engine *e, struct job *j, const struct sotto_answer *a,
                       struct sotto_contact_record *ret)
@@ -466,11 +476,7 @@ void sotto_contacts_accept(struct sotto_engine *e, struct job *j)
         accept_known(e, j, &c);
         return;
     }
-    j->needs_online = true;
-    if (e->phase == LINK_ONLINE) {
-        j->phase = 1;
-        sotto_lists_fetch(e, j->name, accept_looked_up, j);
-    }
+    look_up(e, j, accept_looked_up);
 }
 
 static enum sotto_err block_all(struct sotto_engine *e, struct sotto_contact_record *c)
@@ -527,11 +533,7 @@ void sotto_contacts_block(struct sotto_engine *e, struct job *j)
         block_known(e, j, &c);
         return;
     }
-    j->needs_online = true;
-    if (e->phase == LINK_ONLINE) {
-        j->phase = 1;
-        sotto_lists_fetch(e, j->name, block_looked_up, j);
-    }
+    look_up(e, j, block_looked_up);
 }
 
 static enum sotto_err unblock_all(struct sotto_engine *e, struct sotto_contact_record *c)
@@ -739,11 +741,7 @@ void sotto_contacts_safety(struct sotto_engine *e, struct job *j)
         judge(e, j, &c);
         return;
     }
-    j->needs_online = true;
-    if (e->phase == LINK_ONLINE) {
-        j->phase = 1;
-        sotto_lists_fetch(e, j->name, safety_looked_up, j);
-    }
+    look_up(e, j, safety_looked_up);
 }
 
 void sotto_contacts_confirm(struct sotto_engine *e, struct job *j)

@@ -244,6 +244,21 @@ static void refused(struct sotto_engine *e, struct job *j, const struct sotto_an
                    a->u.error.text, next);
 }
 
+/* Is this the answer that the job waits for? Says what is wrong with another one. */
+static bool answered(struct sotto_engine *e, struct job *j, const struct sotto_answer *a,
+                     enum sotto_answer_type type)
+{
+    if (j == NULL || j->dead || a == NULL)
+        return false;
+    if (a->type == type)
+        return true;
+    if (a->type == SOTTO_ANS_ERROR)
+        refused(e, j, a);
+    else
+        sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
+    return false;
+}
+
 static void registered(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     SOTTO_AUTO_BUF bytes = SOTTO_BUF(SOTTO_LIST_MAX);
@@ -275,15 +290,8 @@ static void opaque_registered(struct sotto_engine *e, struct pending *p,
     uint8_t context[64], export_key[SOTTO_OPAQUE_KEY];
     enum sotto_err err;
 
-    if (j == NULL || j->dead || a == NULL)
+    if (!answered(e, j, a, SOTTO_ANS_OPAQUE_REGISTERED))
         return;
-    if (a->type != SOTTO_ANS_OPAQUE_REGISTERED) {
-        if (a->type == SOTTO_ANS_ERROR)
-            refused(e, j, a);
-        else
-            sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
-        return;
-    }
     opaque_ids(e, j, context, &ids);
     err = sotto_opaque_register_finish(e->env, j->opaque, &ids, a->u.opaque_registered.response,
                                        r.u.register_.opaque_record, export_key);
@@ -424,15 +432,8 @@ static void challenged(struct sotto_engine *e, struct pending *p, const struct s
     struct job *j = p->job;
     enum sotto_err err;
 
-    if (j == NULL || j->dead || a == NULL)
+    if (!answered(e, j, a, SOTTO_ANS_OPAQUE_CHALLENGE))
         return;
-    if (a->type != SOTTO_ANS_OPAQUE_CHALLENGE) {
-        if (a->type == SOTTO_ANS_ERROR)
-            refused(e, j, a);
-        else
-            sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay gave a wrong answer");
-        return;
-    }
     opaque_ids(e, j, context, &ids);
     err = sotto_opaque_login_finish(j->opaque, &ids, a->u.opaque_challenge.ke2,
                                     r.u.opaque_finish.ke3, session_key, export_key);
