@@ -9,10 +9,11 @@
  * are armed, and encoded again. Commands, a line each, answered on stdout by a line each:
  *
  *     arm TWIST NAME [WORD...]   from now on, for connections of the account NAME, or * for all
- *     disarm                     "ok FIRED PARCELS": how often a twist fired since the first arm,
- *                                and how many parcels the accounts they were armed for submitted
+ *     disarm                     "ok FIRED REQUESTS PARCELS": how often a twist fired since the
+ *                                first arm, and what those they were armed for asked for, and
+ *                                handed in, meanwhile
  *
- * twist.c has the table of twists. "leak" on stdout: somebody submitted something for a device
+ * lies.c has the table of twists. "leak" on stdout: somebody submitted something for a device
  * whose keys the evil relay has.
  */
 struct evil {
@@ -25,7 +26,7 @@ struct evil {
         const char *name, *word[2];
         size_t seen;
     } armed[16];
-    size_t fired, parcels;
+    size_t fired, requests, parcels;
     bool has_one_time; /* that everybody gets */
     uint8_t one_time[SOTTO_PREKEY_BYTES];
 };
