@@ -32,6 +32,7 @@ class Follower:
         run.signal(signal.SIGKILL)
         run.wait()
         self.killed.add(len(self.runs) - 1)
+        return self
 
     def printed(self):
         """Of each run: the texts that it printed."""

@@ -75,17 +75,16 @@ def kill_them(moments, relay, followers, writers):
     pause = threading.Event()
     while hits["relay"] + hits["reader"] + sum(w.killed for w in writers) < ROUNDS:
         pause.wait(moments.uniform(0, 0.5))
-        whom = moments.choice(("relay", *followers, *writers))
+        whom = moments.choice(("relay", "reader", "sender"))
         if whom == "relay":
             relay.kill()
             relay.start()
             hits["relay"] += 1
-        elif whom in followers:
-            whom.kill()
-            whom.start()
+        elif whom == "reader":
+            moments.choice(followers).kill().start()
             hits["reader"] += 1
         else:
-            whom.doomed.set()
+            moments.choice(writers).doomed.set()
         for writer in writers:
             if writer.wrong is not None:
                 raise writer.wrong
