@@ -4,7 +4,8 @@
 
     scripts/fuzz-coverage.py [--build build-cov] [--missing] [NAME...]
 
-tests/fuzz/targets.txt names the targets and what each is for: "target source[:function-regex]...".
+tests/fuzz/targets.txt names the targets and what each is for: "target source[:function-regex]...",
+a source being a file, or a folder with a "/" at its end.
 Every fuzz target has to be in it, and its corpus has to reach 90 % of those lines. --missing shows
 the lines that are not reached. Ends in "N passed, N failed, N skipped", a target being one case.
 """
@@ -25,13 +26,20 @@ class Wrong(Exception):
     pass
 
 
+def expand(word):
+    """A folder is all of its files."""
+    if not word.endswith("/"):
+        return [word]
+    return sorted(os.path.relpath(f, ROOT) for f in glob.glob(os.path.join(ROOT, word, "*.c")))
+
+
 def read_targets():
     targets = {}
     with open(os.path.join(FUZZ, "targets.txt"), encoding="utf-8") as f:
         for line in f:
             words = line.split("#")[0].split()
             if words:
-                targets[words[0]] = words[1:]
+                targets[words[0]] = [part for word in words[1:] for part in expand(word)]
     return targets
 
 
@@ -101,6 +109,9 @@ def check(args, name, parts):
         lines = coverage.of(what)
         total += len(lines)
         reached += sum(count > 0 for count in lines.values())
+        if args.files:
+            print(f"    {100.0 * sum(count > 0 for count in lines.values()) / len(lines):5.1f} % "
+                  f"of {len(lines)} lines: {what}")
         if args.missing:
             show_missing(what, lines)
     percent = 100.0 * reached / total
@@ -114,6 +125,7 @@ def main():
     p = argparse.ArgumentParser(description="Line coverage of each parser by its corpus.")
     p.add_argument("--build", default="build-cov")
     p.add_argument("--missing", action="store_true", help="show the lines that are not reached")
+    p.add_argument("--files", action="store_true", help="and how much of each file is")
     p.add_argument("names", nargs="*")
     args = p.parse_args()
     args.build = os.path.abspath(args.build)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole relay core with its store on a disk in memory: three devices and a stranger do what the
- * input says, frames made of any bytes among it, while connections break and the relay loses power
- * in the middle of what it writes. What has to be true is what the simulation asks: an envelope
- * that was answered with "stored" is delivered, under one number, in the order of its sender; after
- * a refusal nothing of that lane is taken.
+ * The whole relay core with its store on a disk in memory: three devices, people who come and go,
+ * their operator (relay_guest.h) and a stranger do what the input says, frames made of any bytes
+ * among it, while connections break and the relay loses power in the middle of what it writes. What
+ * has to be true is what the simulation asks: an envelope that was answered with "stored" is
+ * delivered, under one number, in the order of its sender; after a refusal nothing of that lane is
+ * taken.
  *
  * Input: one byte that names the step, then what the step reads.
  */
@@ -17,6 +18,7 @@
 
 #include "../sim/disk.h"
 #include "crypto/kdf.h"
+#include "relay_guest.h"
 #include "relay_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAX_SENT 256
 #define STEPS    400
 #define MAGIC    "fuzz"
+#define DAY_MS   (24 * 3600 * 1000ull)
 
 #define CHECK(x)                                                                                   \
     do {                                                                                           \
@@ -38,7 +41,7 @@ struct sent {
     unsigned from, to, connection;
     uint32_t id, lane;
     bool stored, refused, seen;
-    uint64_t seq;
+    uint64_t seq, when;
 };
 
 struct party {
@@ -65,6 +68,8 @@ static size_t sent_count;
 static unsigned connections, folders;
 static char folder[64];
 
+static const char *const names[DEVICES] = {"alice", "bob", "carol"};
+
 /* --- the relay's life --- */
 
 static void stop(void)
@@ -79,6 +84,7 @@ static void stop(void)
     rig.relay = NULL;
     rig.store = NULL;
     stranger_there = false;
+    guest_forget();
     for (unsigned i = 0; i < DEVICES; i++)
         parties[i].there = false;
 }
@@ -119,8 +125,6 @@ static void set_tokens(struct party *p, unsigned number)
 
 static void make_base(void)
 {
-    static const char *const names[DEVICES] = {"alice", "bob", "carol"};
-
     sim_disk_init();
     rig_make_on(&rig, "sim");
     (void)rmdir(rig.dir.path); /* nothing of it is on the real disk */
@@ -133,6 +137,7 @@ static void make_base(void)
         sotto_answer_free(client_ask(&parties[i].c, &q));
         set_tokens(&parties[i], i);
     }
+    guest_make(&rig);
     sim_disk_copy(rig.dir.path, "base", "relay.db", SIM_KILLED);
     stop();
     rig.mortal = true;
@@ -208,6 +213,7 @@ static void read_all(void)
             p->there = false;
         }
     }
+    guest_read();
     while (stranger_there && (a = client_next(&stranger)) != NULL)
         sotto_answer_free(a);
     if (stranger_there && stranger.conn == NULL) {
@@ -281,7 +287,8 @@ static void submit_one(struct sotto_reader *in, struct party *p, unsigned at)
         .envelope = {envelope, 8u + how / 4 * 60u},
         .lane = p->lane,
     };
-    *s = (struct sent){.from = at, .to = to, .connection = p->connection, .lane = p->lane};
+    *s = (struct sent){
+        .from = at, .to = to, .connection = p->connection, .lane = p->lane, .when = rig.env.now};
     sent_count++;
     s->id = client_send(&p->c, &q);
 }
@@ -380,6 +387,21 @@ static void pass(uint64_t ms)
     turn();
 }
 
+/* In order: everybody is told, and what is live goes to the disk. */
+static void restart(void)
+{
+    turn();
+    sotto_relay_shutdown(rig.relay);
+    turn();
+    stop();
+    if (sim_disk_dead(folder)) {
+        crash(SIM_KILLED);
+        return;
+    }
+    sim_disk_calm();
+    start();
+}
+
 static void step(struct sotto_reader *in)
 {
     uint8_t what = byte(in);
@@ -423,17 +445,27 @@ static void step(struct sotto_reader *in)
     case 12:
         hang_up(p);
         break;
-    default:
+    case 13:
         connect_device(at);
+        break;
+    case 14:
+        guest_step(in);
+        break;
+    default:
+        guest_operate(in, names, DEVICES);
     }
 }
 
 /* With a disk that works and everybody there, what was promised arrives. */
 static void keep_promises(void)
 {
+    uint64_t kept = (guest_lifetime() - 1) * DAY_MS;
+
     sim_disk_calm();
     turn();
+    rig.config = base.rig.config;
     crash(SIM_POWER_CUT);
+    guest_calm(names, DEVICES);
     for (unsigned round = 0; round < 40; round++) {
         for (unsigned i = 0; i < DEVICES; i++) {
             struct sotto_request q = {.type = SOTTO_REQ_ACK};
@@ -447,11 +479,12 @@ static void keep_promises(void)
         pass(1000);
     }
     for (size_t i = 0; i < sent_count; i++)
-        CHECK(sent[i].seen || !sent[i].stored);
+        CHECK(sent[i].seen || !sent[i].stored || rig.env.now > sent[i].when + kept);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const struct guest_owner owner = {.turn = turn, .restart = restart};
     struct sotto_reader in;
 
     if (base.rig.path[0] == '\0')
@@ -464,6 +497,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sim_disk_copy("base", folder, "relay.db", SIM_KILLED);
     rig.config.quota_messages = 16;
     start();
+    guest_begin(&rig, &owner);
     for (unsigned i = 0; i < DEVICES; i++) {
         parties[i].there = false;
         connect_device(i);
