@@ -339,6 +339,49 @@ static enum sotto_err use_it(const struct sotto_secret32 *k, bool *ret_committed
     return e;
 }
 
+static bool three_more(struct sotto_db *db, int64_t from)
+{
+    bool good = sotto_db_begin(db) == SOTTO_OK;
+
+    for (int64_t i = from; good && i < from + 3; i++)
+        good = db_add(db, i, DB_MARKER, sizeof DB_MARKER) == SOTTO_OK;
+    if (good)
+        return sotto_db_commit(db) == SOTTO_OK;
+    sotto_db_rollback(db);
+    return false;
+}
+
+/* Each allocation of a transaction fails once, in SQLCipher's cipher too, after which a connection
+ * is of no use: what was reported is what is there, and the next transaction works. */
+static void failing_memory_then_as_before(void **state)
+{
+    const struct sotto_secret32 *keys[] = {&db_key, NULL};
+
+    for (size_t k = 0; k < 2; k++) {
+        allocations_failed = 1;
+        for (long n = 0; allocations_failed > 0; n++) {
+            struct sotto_db *db = db_open_ok(keys[k]);
+            bool good;
+
+            assert_true(three_more(db, 100));
+            allocations_failed = 0;
+            allocations_left = n;
+            good = three_more(db, 200);
+            allocations_left = -1;
+            assert_true(good || allocations_failed > 0);
+            assert_int_equal(db_count(db), good ? 6 : 3);
+            assert_true(three_more(db, 300));
+            db_assert_sound(db);
+            sotto_db_close(db);
+            db = db_open_ok(keys[k]);
+            assert_int_equal(db_count(db), good ? 9 : 6);
+            sotto_db_close(db);
+            (void)unlink(db_path);
+            assert_true(allocations_failed > 0 || n > 5 || keys[k] == NULL);
+        }
+    }
+}
+
 /* Each allocation fails once, from opening to closing: an error, nothing half done, no crash. */
 static void failing_memory_is_an_error(void **state)
 {
@@ -428,6 +471,7 @@ int main(void)
         DB_CASE(full_disk_while_migrating),
 #ifndef SANITIZED
         DB_CASE(failing_memory_is_an_error),
+        DB_CASE(failing_memory_then_as_before),
 #endif
         DB_CASE(kill_loses_nothing_committed),
     };
