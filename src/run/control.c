@@ -434,18 +434,20 @@ static void attached_ready(void *ctx, int events)
     struct sotto_attached *a = ctx;
     struct sotto_event *e;
     struct sotto_bytes frame;
-    enum sotto_err err = SOTTO_OK, read = SOTTO_OK, found;
+    enum sotto_err err = SOTTO_OK, read = SOTTO_OK, found, taken = SOTTO_OK;
 
     if (events & SOTTO_WATCH_WRITE)
         err = pipe_write(&a->pipe);
     if (events & SOTTO_WATCH_READ)
         read = pipe_read(&a->pipe);
-    while ((found = pipe_frame(&a->pipe, &frame)) == SOTTO_OK) {
-        if (sotto_event_decode(frame.p, frame.n, &e) == SOTTO_OK)
+    /* One that there is no memory for is not passed over: all is asked for again. */
+    while ((found = pipe_frame(&a->pipe, &frame)) == SOTTO_OK && taken != SOTTO_ERR_NOMEM) {
+        if ((taken = sotto_event_decode(frame.p, frame.n, &e)) == SOTTO_OK)
             a->ops->event(a->ctx, e);
         sotto_buf_consume(&a->pipe.in, 4 + frame.n);
     }
-    if (err != SOTTO_OK || read != SOTTO_OK || found != SOTTO_ERR_NOT_FOUND)
+    if (err != SOTTO_OK || read != SOTTO_OK || taken == SOTTO_ERR_NOMEM ||
+        found != SOTTO_ERR_NOT_FOUND)
         a->ops->gone(a->ctx);
 }
 

@@ -487,8 +487,13 @@ static uint32_t make_call(struct sotto_client *c, struct sotto_call *call)
     if (++c->next_request == 0)
         c->next_request = 1;
     call->ref = (struct sotto_ref){0, c->next_request};
-    if (c->runner == NULL)
-        sotto_open_calls_keep(&c->calls, call);
+    if (c->runner == NULL && !sotto_open_calls_keep(&c->calls, call)) {
+        struct sotto_done done = {.result = SOTTO_RESULT_FAILED, .text = "out of memory", .id = ""};
+
+        sotto_event_queue_push(&c->events,
+                               sotto_event_new(call->ref.request, SOTTO_EVENT_DONE, &done));
+        return call->ref.request;
+    }
     call_out(c, call);
     if (c->runner == NULL && c->attached == NULL)
         all_done(c, SOTTO_RESULT_PROFILE, "the process that held this profile ended: start again");

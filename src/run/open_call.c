@@ -30,24 +30,27 @@ static bool has_answer(enum sotto_op op)
     return op != SOTTO_OP_RECEIVE_STOP && op != SOTTO_OP_SHOWN && op != SOTTO_OP_TYPING;
 }
 
-void sotto_open_calls_keep(struct sotto_open_calls *calls, const struct sotto_call *call)
+bool sotto_open_calls_keep(struct sotto_open_calls *calls, const struct sotto_call *call)
 {
     struct sotto_open_call *o, **end = &calls->first;
 
     if (call->op == SOTTO_OP_RECEIVE_STOP)
         sotto_open_calls_forget(calls, call->n[0]);
-    if (!has_answer(call->op) || (o = calloc(1, sizeof *o)) == NULL)
-        return;
+    if (!has_answer(call->op))
+        return true;
+    if ((o = calloc(1, sizeof *o)) == NULL)
+        return false;
     o->bytes = SOTTO_BUF(SOTTO_CONTROL_MAX);
     if (sotto_call_encode(call, &o->bytes) != SOTTO_OK ||
         sotto_call_decode(o->bytes.p, o->bytes.n, &o->call) != SOTTO_OK) {
         sotto_buf_free(&o->bytes);
         free(o);
-        return;
+        return false;
     }
     while (*end != NULL)
         end = &(*end)->next;
     *end = o;
+    return true;
 }
 
 void sotto_open_calls_forget(struct sotto_open_calls *calls, uint32_t request)

@@ -17,8 +17,9 @@ struct sotto_open_calls {
 };
 typedef void sotto_open_call_fn(void *ctx, const struct sotto_call *call);
 
-/* A call that is made while attached; without memory it is made once only. */
-void sotto_open_calls_keep(struct sotto_open_calls *calls, const struct sotto_call *call);
+/* A call that is made while attached. false: there is no memory for it, and it is not to be made:
+ * it might never have an answer. */
+bool sotto_open_calls_keep(struct sotto_open_calls *calls, const struct sotto_call *call);
 void sotto_open_calls_forget(struct sotto_open_calls *calls, uint32_t request);
 void sotto_open_calls_clear(struct sotto_open_calls *calls);
 /* The request of one of them; 0: none is left. */
