@@ -54,10 +54,20 @@ static bool had_no_room(const struct sim_run *s, const struct sim_sent *m, unsig
            (s->revoked[other] || shown(s->w->phones[other], m->text, &unsure) > 0);
 }
 
-/* Nobody has it any more who could send it again. */
+/* A stranger is asked for no more than so many envelopes in an hour: what does not open because a
+ * device was put back is more than that, and nobody asks for the rest later. */
+static bool was_not_asked_for(const struct sim_run *s, unsigned at)
+{
+    enum { ASKED = 8 };
+
+    return (s->faults & SIM_STRANGERS) != 0 && ever(s->restored[at]) &&
+           phone_quarantined(s->w->phones[at]) > ASKED;
+}
+
+/* Nobody has it any more who could send it again, or would. */
 static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
-    if (s->revoked[m->from] || m->refused)
+    if (s->revoked[m->from] || m->refused || was_not_asked_for(s, at))
         return true;
     if (!lost_with_the_copy(s, m))
         return false;
