@@ -389,6 +389,25 @@ def check_older_list(w):
     assert got[:3] == ["to both", *texts], got
 
 
+@case
+def check_adding_a_device(w):
+    """While a device is added: a list of another account is not taken (exit 7), and a device that the
+    relay slips in has another code than the screen shows (exit 2)"""
+    second = w.lab.person("bob", profile=f"bob.{w.number}")
+    words = ("login", w.relay.address, "--name", "bob", "--pin", w.relay.pin)
+    with w.relay.lies("logged-in-of * carl"):
+        assert "not this account's" in second.fails(7, *words)
+    login = second.start(*words)
+    code = login.until_out("\n").split()[1]
+    with w.relay.lies("links-forged bob bob"):
+        assert "no device waits with this code" in w.bob.fails(2, "devices", "approve", code)
+        pending = [d for d in w.bob.json("devices") if d["state"] == "pending"]
+        assert pending and code not in [d["code"] for d in pending], pending
+    login.end()
+    assert [d["state"] for d in w.bob.json("devices") if d["state"] != "pending"] == ["this"]
+    w.heals()
+
+
 # ---- what is delivered ---------------------------------------------------------------------------
 
 

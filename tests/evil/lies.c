@@ -213,6 +213,36 @@ static enum deed list_unknown(struct turn *t)
     return TWISTED;
 }
 
+/* --- while a device is added --- */
+
+static enum deed logged_in_of(struct turn *t)
+{
+    struct evil_account *other = evil_account(&t->v->memory, t->arm->word[0]);
+
+    if (t->a->type != SOTTO_ANS_LOGGED_IN || other->list_count == 0)
+        return LEFT;
+    t->a->u.logged_in.count = 1;
+    t->a->u.logged_in.lists[0] = (struct sotto_bytes){other->lists[0].p, other->lists[0].n};
+    return TWISTED;
+}
+
+/* A device of ours instead of the one that asks to be added. */
+static enum deed links_forged(struct turn *t)
+{
+    static uint8_t entry[SOTTO_ENTRY_BYTES];
+    struct evil_account *owner = evil_account(&t->v->memory, t->arm->word[0]);
+    struct sotto_list list;
+
+    if (t->a->type != SOTTO_ANS_LINKS || t->a->u.links.count == 0 || owner->list_count == 0)
+        return LEFT;
+    if (sotto_list_open(owner->lists[0].p, owner->lists[0].n, &list) != 0)
+        evil_fail("a list that is none");
+    evil_memory_entry(&t->v->memory, &list.account, entry);
+    for (size_t i = 0; i < t->a->u.links.count; i++)
+        t->a->u.links.pending[i].entry = (struct sotto_bytes){entry, sizeof entry};
+    return TWISTED;
+}
+
 /* --- pushed once somebody is in --- */
 
 static enum deed push_list_of(struct turn *t)
@@ -634,6 +664,8 @@ const struct evil_twist evil_twists[] = {
     {"list-forged", 1, bundle_of_forged, TO(GET_BUNDLE)},
     {"list-gone", 1, list_gone, TO(GET_LISTS)},
     {"list-unknown", 1, list_unknown, TO(GET_LISTS)},
+    {"logged-in-of", 1, logged_in_of, TO(OPAQUE_FINISH)}, /* whose else */
+    {"links-forged", 1, links_forged, TO(GET_LINKS)},     /* NAME */
     {"push-list-of", 1, push_list_of, TO(BEGIN)}, /* NAME, which of them from 0 (the newest) */
     {"push-list-of", 2, push_list_of, TO(BEGIN)},
     {"push-envelopes", 0, push_envelopes, TO(BEGIN)},

@@ -116,20 +116,28 @@ void evil_memory_delivery(struct evil_memory *m, const struct sotto_answer *a)
         m->top_seq = a->u.deliver.seq;
 }
 
+void evil_memory_entry(const struct evil_memory *m, const struct sotto_account *account,
+                       uint8_t ret[SOTTO_ENTRY_BYTES])
+{
+    struct sotto_device d = {.id = sotto_device_id(m->own_device.sign.pub), .generation = 1};
+
+    memcpy(d.sign_pub, m->own_device.sign.pub, 32);
+    memcpy(d.dh_pub, m->own_device.dh.pub, 32);
+    memcpy(d.sealing_pub, m->own_device.sealing.pub, 32);
+    d.sealing_expires_ms = sotto_now_ms(sotto_env_system()) + KEYS_MS;
+    if (sotto_entry_sign(&m->own_device.sign, account, &d, ret) != 0)
+        evil_fail("no entry of its own");
+}
+
 void evil_memory_pose(struct evil_memory *m, const uint8_t relay_id[32], const char *name)
 {
     struct sotto_list list = {.version = 1, .count = 1};
-    struct sotto_device d = {.id = sotto_device_id(m->own_device.sign.pub), .generation = 1};
 
     memcpy(list.account.relay_id, relay_id, 32);
     snprintf(list.account.name, sizeof list.account.name, "%s", name);
     memcpy(list.account.key, m->own_account.pub, 32);
     list.time_ms = sotto_now_ms(sotto_env_system());
-    memcpy(d.sign_pub, m->own_device.sign.pub, 32);
-    memcpy(d.dh_pub, m->own_device.dh.pub, 32);
-    memcpy(d.sealing_pub, m->own_device.sealing.pub, 32);
-    d.sealing_expires_ms = list.time_ms + KEYS_MS;
-    if (sotto_entry_sign(&m->own_device.sign, &list.account, &d, list.entries[0]) != 0 ||
-        sotto_list_sign(&m->own_account, &list, m->own_list, &m->own_list_len) != 0)
+    evil_memory_entry(m, &list.account, list.entries[0]);
+    if (sotto_list_sign(&m->own_account, &list, m->own_list, &m->own_list_len) != 0)
         evil_fail("no list of its own");
 }

@@ -50,6 +50,10 @@ void evil_memory_delivery(struct evil_memory *m, const struct sotto_answer *a);
 /* own_list becomes a first list under that name, with one device, which is ours. */
 void evil_memory_pose(struct evil_memory *m, const uint8_t relay_id[32], const char *name);
 
+/* The entry of our device for somebody else's account, as that device itself would make it. */
+void evil_memory_entry(const struct evil_memory *m, const struct sotto_account *account,
+                       uint8_t ret[SOTTO_ENTRY_BYTES]);
+
 void evil_fail(const char *what) __attribute__((noreturn));
 
 #endif
