@@ -201,6 +201,31 @@ static void test_devices_share(void **state)
     client_free(&p);
 }
 
+/* So are the keys of others that its devices may ask for, and its messages to strangers. */
+static void test_devices_share_counts(void **state)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_GET_BUNDLE}, s = submit_to(&bob, "hello", 1);
+    struct dev phone;
+    struct client p;
+
+    dev_second(&r, &phone, &alice);
+    dev_add(&r, &alice, &a, &phone, &p);
+    r.config.bundles_per_hour = r.config.strangers_per_hour = 6;
+    rig_configure(&r);
+    strcpy(q.u.get_bundle.name, "bob");
+    q.u.get_bundle.device = bob.p.device.id;
+    for (int i = 0; i < 6; i++) {
+        s.u.submit.parcels[0].lane = (uint32_t)i + 1;
+        assert_int_equal(wait_of(i % 2 ? &a : &p, &q), 0);
+        assert_int_equal(wait_of(i % 2 ? &a : &p, &s), 0);
+    }
+    assert_in_range(wait_of(&a, &q), 1, HOUR_MS);
+    assert_in_range(wait_of(&p, &q), 1, HOUR_MS);
+    assert_in_range(wait_of(&a, &s), 1, HOUR_MS);
+    assert_in_range(wait_of(&p, &s), 1, HOUR_MS);
+    client_free(&p);
+}
+
 /* Signing in anew gives nothing anew, and what was asked for in the turn of the sign-in counts. */
 static void test_coming_again(void **state)
 {
@@ -346,7 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_sign_ins),      CASE(test_sign_ups),           CASE(test_bundles),
         CASE(test_bytes),         CASE(test_slower_then_locked), CASE(test_a_line_a_minute),
-        CASE(test_devices_share), CASE(test_coming_again),
+        CASE(test_devices_share), CASE(test_coming_again),       CASE(test_devices_share_counts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
