@@ -360,6 +360,7 @@ static void take_relay_output(struct sotto_relay_conn *c)
         return;
     }
     sotto_relay_sent(c, p->down.n);
+    (void)sotto_relay_wants_input(c); /* it would name the connection until somebody has looked */
 }
 
 static void relay_hand_out(struct world *w)
