@@ -278,6 +278,8 @@ static void ask_link(struct guest *g, unsigned at, uint8_t how)
         memset(q.u.link.certificate, how, 32);
     }
     (void)done(g, at, &q);
+    if (how % 4 == 1) /* its answer was lost */
+        (void)done(g, at, &q);
 }
 
 /* --- lists --- */
@@ -293,11 +295,13 @@ static void put_list(struct guest *g, unsigned at, uint8_t how)
     if (!is_there(g, at))
         return;
     (void)done(g, at, &links);
-    if (how % 4 == 3)
-        before.parsed.version = g->dev[0].parsed.version; /* the same again */
-    else
+    if (how / 64 == 2)
+        g->dev[0].parsed.hash[0] ^= 1; /* it does not follow */
+    if (how % 4 != 3)                  /* else the same again */
         dev_list(&g->dev[0], devs, how % 4 == 1 ? 1 : 2, step);
     q = dev_put_list(&g->dev[0]);
+    if (how / 64 == 1)
+        q.u.put_list.list = (struct sotto_bytes){base[0].dev[0].list, base[0].dev[0].list_len};
     if (how / 64 == 3)
         q.u.put_list.list = (struct sotto_bytes){base[1].dev[0].list, base[1].dev[0].list_len};
     if (done(g, at, &q) != SOTTO_ANS_DONE)
@@ -323,6 +327,30 @@ static void delete_account(struct guest *g, unsigned at, uint8_t how)
                                   q.u.delete_account.proof) == 0);
     q.u.delete_account.proof[0] ^= how % 4 == 0;
     (void)done(g, at, &q);
+}
+
+/* All in one turn: what follows does not know yet how it ends. */
+static void delete_and_more(struct guest *g, unsigned at)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_DELETE_ACCOUNT}, keys, list, link;
+    struct prekey_page page;
+
+    owner->turn();
+    if (!is_there(g, at))
+        return;
+    CHECK(sotto_delete_proof_sign(&g->dev[0].p.account_key, g->c[at].peer.exporter,
+                                  g->dev[0].p.account.relay_id, g->dev[0].p.account.name,
+                                  q.u.delete_account.proof) == 0);
+    keys = dev_prekeys(rig, &g->dev[at], &page, 1);
+    list = dev_put_list(&g->dev[0]);
+    link = dev_link(&g->dev[1]);
+    (void)client_send(&g->c[at], &q);
+    (void)client_send(&g->c[at], &keys);
+    (void)client_send(&g->c[at], &list);
+    (void)client_send(&g->c[at], &q);
+    if (is_there(g, 1))
+        (void)client_send(&g->c[1], &link);
+    owner->turn();
 }
 
 /* --- keys, tokens, mail --- */
@@ -451,7 +479,10 @@ void guest_step(struct sotto_reader *in)
         link_whole(g, how);
         break;
     case 6:
-        delete_account(g, at, how);
+        if (how / 64 == 3)
+            delete_and_more(g, at);
+        else
+            delete_account(g, at, how);
         break;
     case 7:
         put_keys(g, at, how);
