@@ -430,40 +430,16 @@ static bool is_self(struct sotto_engine *e, struct job *j)
     return true;
 }
 
+static pending_fn looked_up;
+
 /* Now, or as soon as the relay is there. */
-static void look_up(struct sotto_engine *e, struct job *j, pending_fn *then)
+static void look_up(struct sotto_engine *e, struct job *j)
 {
     j->needs_online = true;
     if (e->phase == LINK_ONLINE) {
         j->phase = 1;
-        sotto_lists_fetch(e, j->name, then, j);
+        sotto_lists_fetch(e, j->name, looked_up, j);
     }
-}
-
-/* After a look-up: do we know this account now? Ends the job when not. */
-static bool looked_up(struct sotto_engine *e, struct job *j, const struct sotto_answer *a,
-                      struct sotto_contact_record *ret)
-{
-    if (j == NULL || j->dead)
-        return false;
-    if (a == NULL) {
-        sotto_job_offline(e, j);
-        return false;
-    }
-    if (sotto_contact_get(e->p, j->name, ret) == SOTTO_OK && !ret->gone &&
-        (ret->has_list || ret->new_identity))
-        return true;
-    sotto_job_done(e, j, SOTTO_RESULT_UNKNOWN, "there is no account %s on this relay", j->name);
-    return false;
-}
-
-static void accept_looked_up(struct sotto_engine *e, struct pending *p,
-                             const struct sotto_answer *a)
-{
-    struct sotto_contact_record c;
-
-    if (looked_up(e, p->job, a, &c))
-        accept_known(e, p->job, &c);
 }
 
 void sotto_contacts_accept(struct sotto_engine *e, struct job *j)
@@ -476,7 +452,7 @@ void sotto_contacts_accept(struct sotto_engine *e, struct job *j)
         accept_known(e, j, &c);
         return;
     }
-    look_up(e, j, accept_looked_up);
+    look_up(e, j);
 }
 
 static enum sotto_err block_all(struct sotto_engine *e, struct sotto_contact_record *c)
@@ -513,14 +489,6 @@ static void block_known(struct sotto_engine *e, struct job *j, struct sotto_cont
                    j->name);
 }
 
-static void block_looked_up(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
-{
-    struct sotto_contact_record c;
-
-    if (looked_up(e, p->job, a, &c))
-        block_known(e, p->job, &c);
-}
-
 /* Whoever was heard of is blocked at once, also offline and when the account is gone. Of a name
  * that never was the relay says whether it exists: one mistyped would be blocked in vain. */
 void sotto_contacts_block(struct sotto_engine *e, struct job *j)
@@ -533,7 +501,7 @@ void sotto_contacts_block(struct sotto_engine *e, struct job *j)
         block_known(e, j, &c);
         return;
     }
-    look_up(e, j, block_looked_up);
+    look_up(e, j);
 }
 
 static enum sotto_err unblock_all(struct sotto_engine *e, struct sotto_contact_record *c)
@@ -722,13 +690,25 @@ static void judge(struct sotto_engine *e, struct job *j, struct sotto_contact_re
         show_safety(e, j, c);
 }
 
-static void safety_looked_up(struct sotto_engine *e, struct pending *p,
-                             const struct sotto_answer *a)
+/* Goes on with the call if we know the account now. */
+static void looked_up(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     struct sotto_contact_record c;
+    struct job *j = p->job;
 
-    if (looked_up(e, p->job, a, &c))
-        judge(e, p->job, &c);
+    if (j == NULL || j->dead)
+        return;
+    if (a == NULL)
+        sotto_job_offline(e, j);
+    else if (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || c.gone ||
+             (!c.has_list && !c.new_identity))
+        sotto_job_done(e, j, SOTTO_RESULT_UNKNOWN, "there is no account %s on this relay", j->name);
+    else if (j->op == SOTTO_OP_ACCEPT)
+        accept_known(e, j, &c);
+    else if (j->op == SOTTO_OP_BLOCK)
+        block_known(e, j, &c);
+    else
+        judge(e, j, &c);
 }
 
 void sotto_contacts_safety(struct sotto_engine *e, struct job *j)
@@ -741,7 +721,7 @@ void sotto_contacts_safety(struct sotto_engine *e, struct job *j)
         judge(e, j, &c);
         return;
     }
-    look_up(e, j, safety_looked_up);
+    look_up(e, j);
 }
 
 void sotto_contacts_confirm(struct sotto_engine *e, struct job *j)
