@@ -105,7 +105,7 @@ static bool attach(struct sotto_link *k)
 
 struct sotto_link *sotto_link_of(const SSL *ssl)
 {
-    return SSL_get_app_data(ssl);
+    return BIO_get_data(SSL_get_rbio(ssl));
 }
 
 /* Who the certificate has to name when pins do not decide. */
@@ -128,7 +128,7 @@ struct sotto_link *sotto_link_new(struct sotto_tls *t, int fd, const char *host)
     k->tls = t;
     k->fd = fd;
     sotto_tls_ref(t);
-    if ((k->ssl = SSL_new(t->ctx)) == NULL || !attach(k) || SSL_set_app_data(k->ssl, k) != 1 ||
+    if ((k->ssl = SSL_new(t->ctx)) == NULL || !attach(k) ||
         (!t->server && host != NULL && !set_host(k->ssl, host))) {
         ERR_clear_error();
         sotto_link_free(k);

@@ -386,6 +386,12 @@ int64_t sotto_db_last_id(struct sotto_db *db)
     return sqlite3_last_insert_rowid(db->conn);
 }
 
+void sotto_db_rest(struct sotto_db *db)
+{
+    (void)sqlite3_db_release_memory(db->conn);
+    (void)malloc_trim(0); /* its pages lie between those of others */
+}
+
 enum sotto_err sotto_db_query(struct sotto_db *db, struct sotto_rows *rows, const char *sql,
                               const char *fmt, ...)
 {

@@ -61,6 +61,8 @@ void sotto_db_rollback(struct sotto_db *db); /* nothing when there is no transac
 enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fmt, ...);
 int64_t sotto_db_changes(struct sotto_db *db); /* rows changed by the last run */
 int64_t sotto_db_last_id(struct sotto_db *db);
+/* Gives the memory of its cache back; the next statements read from the file again. */
+void sotto_db_rest(struct sotto_db *db);
 
 /* Rows: query, then next until NOT_FOUND, then always done (also after errors). Columns from 0;
  * views live until the next call on the row set. A statement of one text can be open once at a

@@ -98,6 +98,11 @@ void sotto_rs_close(struct sotto_relay_store *s)
     free(s);
 }
 
+void sotto_rs_rest(struct sotto_relay_store *s)
+{
+    sotto_db_rest(s->db);
+}
+
 enum sotto_err sotto_rs_begin(struct sotto_relay_store *s)
 {
     return sotto_db_begin(s->db);

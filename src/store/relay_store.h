@@ -30,6 +30,7 @@ void sotto_rs_close(struct sotto_relay_store *s); /* NULL is fine */
 enum sotto_err sotto_rs_begin(struct sotto_relay_store *s);
 enum sotto_err sotto_rs_commit(struct sotto_relay_store *s);
 void sotto_rs_rollback(struct sotto_relay_store *s);
+void sotto_rs_rest(struct sotto_relay_store *s); /* nothing is asked for: gives memory back */
 
 /* --- the relay itself --- */
 
