@@ -40,11 +40,12 @@ struct box {
     uint64_t acked;    /* in this boot; 0: not known */
     uint64_t floor;    /* while loading: nothing up to it is wanted */
     struct box_entry *entries;
-    size_t first, count, room; /* entries first .. first + count - 1, in order */
-    size_t live_count, live_bytes;
-    size_t lane_count[2], lane_bytes[2]; /* main, request */
+    uint32_t first, count, room; /* entries first .. first + count - 1, in order */
+    uint32_t live_count, live_bytes;
+    uint32_t lane_count[2]; /* main, request */
+    size_t lane_bytes[2];
+    uint32_t share_count, share_room;
     struct share *shares;
-    size_t share_count, share_room;
     struct sotto_relay_conn *conn; /* signed in */
     bool low_told;
 };

@@ -54,30 +54,67 @@ static const struct rule {
     [SOTTO_REQ_GOODBYE] = {goodbye, STAGE_ANY, 1, false},
 };
 
+struct undo *sotto_relay_undo_of(const struct sotto_relay_conn *c)
+{
+    return &c->r->undos[c->undo];
+}
+
+/* Before anything of c changes in a turn. False: no memory to note how it was. */
+static bool touch(struct sotto_relay_conn *c)
+{
+    struct sotto_relay *r = c->r;
+    struct undo *u;
+
+    if (c->touched)
+        return true;
+    if (r->undo_count == r->undo_room) {
+        size_t room = r->undo_room == 0 ? 64 : r->undo_room * 2;
+
+        if ((u = realloc(r->undos, room * sizeof *u)) == NULL)
+            return false;
+        memset(u + r->undo_room, 0, (room - r->undo_room) * sizeof *u);
+        r->undos = u;
+        r->undo_room = room;
+    }
+    c->touched = true;
+    c->undo = (uint32_t)r->undo_count++;
+    u = sotto_relay_undo_of(c);
+    u->conn = c;
+    u->state = c->s;
+    u->out = c->out.n;
+    u->id_count = 0;
+    u->highest_lane = 0;
+    return true;
+}
+
 static enum sotto_err note_id(struct sotto_relay_conn *c, uint32_t id)
 {
+    struct undo *u = sotto_relay_undo_of(c);
+
     if (id == 0)
         return SOTTO_OK;
-    if (c->id_count == c->id_room) {
-        size_t room = c->id_room == 0 ? 8 : c->id_room * 2;
-        uint32_t *grown = realloc(c->ids, room * sizeof *grown);
+    if (u->id_count == u->id_room) {
+        size_t room = u->id_room == 0 ? 8 : u->id_room * 2;
+        uint32_t *grown = realloc(u->ids, room * sizeof *grown);
 
         if (grown == NULL)
             return SOTTO_ERR_NOMEM;
-        c->ids = grown;
-        c->id_room = room;
+        u->ids = grown;
+        u->id_room = room;
     }
-    c->ids[c->id_count++] = id;
+    u->ids[u->id_count++] = id;
     return SOTTO_OK;
 }
 
 void sotto_relay_forget_id(struct sotto_relay_conn *c, uint32_t id)
 {
-    for (size_t i = c->id_count; i-- > 0;) {
-        if (c->ids[i] != id)
+    struct undo *u = sotto_relay_undo_of(c);
+
+    for (size_t i = u->id_count; i-- > 0;) {
+        if (u->ids[i] != id)
             continue;
-        memmove(c->ids + i, c->ids + i + 1, (c->id_count - i - 1) * sizeof *c->ids);
-        c->id_count--;
+        memmove(u->ids + i, u->ids + i + 1, (u->id_count - i - 1) * sizeof *u->ids);
+        u->id_count--;
         return;
     }
 }
@@ -120,7 +157,11 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
 
     if (c->s.ending)
         return;
-    sotto_relay_touch(c);
+    if (!touch(c)) { /* nothing was taken: it is asked for again on the next connection */
+        c->s.ending = true;
+        sotto_relay_ready(c);
+        return;
+    }
     c->heard_mono = sotto_relay_mono(c->r);
     if (c->allowance->bytes.rate > 0)
         sotto_bucket_take(&c->allowance->bytes, (uint32_t)len, c->heard_mono);
@@ -146,29 +187,18 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
 
 /* --- turns --- */
 
-void sotto_relay_touch(struct sotto_relay_conn *c)
-{
-    if (c->touched)
-        return;
-    c->touched = true;
-    c->next_touched = c->r->touched;
-    c->r->touched = c;
-    c->saved = c->s;
-    c->saved_out = c->out.n;
-    c->id_count = 0;
-    c->highest_lane = 0;
-}
-
 void sotto_relay_conn_undo(struct sotto_relay_conn *c)
 {
-    c->s = c->saved;
-    c->out.n = c->saved_out;
-    for (size_t i = 0; i < c->id_count; i++)
-        sotto_relay_refuse(c, c->ids[i], SOTTO_RELAY_UNAVAILABLE,
+    const struct undo *u = sotto_relay_undo_of(c);
+
+    c->s = u->state;
+    c->out.n = u->out;
+    for (size_t i = 0; i < u->id_count; i++)
+        sotto_relay_refuse(c, u->ids[i], SOTTO_RELAY_UNAVAILABLE,
                            "the relay cannot store anything at the moment; try again later");
     /* What was submitted after it must not overtake what was refused here. */
-    if (c->highest_lane > 0)
-        sotto_relay_lanes_close(c, c->highest_lane);
+    if (u->highest_lane > 0)
+        sotto_relay_lanes_close(c, u->highest_lane);
     if (c->broke_protocol)
         sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
 }
@@ -189,7 +219,6 @@ void sotto_relay_conn_settle(struct sotto_relay_conn *c)
 {
     bool wants = wants_input(c);
 
-    c->touched = false;
     if (c->out.n > 0 || c->s.ending || wants != c->wanted_input)
         sotto_relay_ready(c);
 }
@@ -316,9 +345,6 @@ void sotto_relay_conn_rest(struct sotto_relay_conn *c)
     if (c->touched || c->out.n > 0)
         return;
     sotto_buf_free(&c->out);
-    free(c->ids);
-    c->ids = NULL;
-    c->id_count = c->id_room = 0;
     if (c->flight_count > 0)
         return;
     free(c->flights);
@@ -334,7 +360,6 @@ void sotto_relay_conn_free(struct sotto_relay_conn *c)
     sotto_relay_assembly_free(c->assembly);
     free(c->lanes);
     free(c->flights);
-    free(c->ids);
     sotto_buf_free(&c->out);
     sotto_wipe(c, sizeof *c);
     free(c);

@@ -56,12 +56,22 @@ enum stage {
 
 /* What a turn that fails puts back. */
 struct conn_state {
-    enum stage stage;
     int64_t account; /* from LOGGED_IN on */
-    sotto_name name; /* from CHALLENGED on */
     uint64_t device; /* from LINKING on */
     int64_t box;     /* from SIGNED_IN on */
+    sotto_name name; /* from CHALLENGED on */
+    uint8_t stage;   /* enum stage */
     bool ending;
+};
+
+/* Of a connection that this turn has changed: how it was before. */
+struct undo {
+    struct sotto_relay_conn *conn; /* NULL: closed since */
+    struct conn_state state;
+    size_t out;    /* bytes of its output */
+    uint32_t *ids; /* requests that want an answer; the memory stays for the next turn */
+    size_t id_count, id_room;
+    uint32_t highest_lane; /* of the submits */
 };
 
 struct flight { /* sent to the device, not acknowledged */
@@ -103,39 +113,32 @@ struct sotto_relay_conn {
     uint64_t opened_mono, heard_mono;
 
     struct sotto_opaque_login *login; /* from a challenge to its answer */
-    unsigned tries;                   /* KE2 given without a right KE3 */
+    uint32_t tries;                   /* KE2 given without a right KE3 */
 
+    uint32_t undo; /* its place in this turn, if it is touched */
     struct sotto_buf out;
     size_t pending; /* in the owner's hands */
-    bool ready;     /* in the list of sotto_relay_next() */
-    struct sotto_relay_conn *next_ready;
-    bool wanted_input; /* as last told */
-    bool pumping;      /* in the list of boxes to be looked at after the turn */
-    struct sotto_relay_conn *next_pump;
+    struct sotto_relay_conn *next_ready, *next_pump;
     struct allowance *allowance; /* its own, or its account's */
     struct sotto_source source;
-    bool in_debt;
-    bool broke_protocol; /* ends, whatever becomes of the turn */
 
-    /* Of this turn. */
-    bool touched;
-    struct sotto_relay_conn *next_touched;
-    struct conn_state saved;
-    size_t saved_out;
-    uint32_t *ids; /* requests that want an answer */
-    size_t id_count, id_room;
-    uint32_t highest_lane; /* of the submits */
+    uint32_t lane_floor; /* closed for every device */
+    struct lane *lanes;
+    uint32_t lane_count;
 
+    uint32_t flight_room, flight_first, flight_count, flight_bytes;
+    struct flight *flights;     /* sent, not acknowledged: a ring that grows up to WINDOW_COUNT */
+    uint64_t cursor;            /* sent up to here */
     struct answer_due *answers; /* to submits, not given yet */
     struct assembly *assembly;
-    struct lane *lanes;
-    size_t lane_count;
-    uint32_t lane_floor; /* closed for every device */
 
-    uint64_t cursor;        /* sent up to here */
-    struct flight *flights; /* a ring that grows up to WINDOW_COUNT */
-    size_t flight_room, flight_first, flight_count, flight_bytes;
-    bool more; /* the box may hold more than was sent */
+    bool ready;        /* in the list of sotto_relay_next() */
+    bool pumping;      /* in the list of boxes to be looked at after the turn */
+    bool touched;      /* by this turn */
+    bool wanted_input; /* as last told */
+    bool in_debt;
+    bool broke_protocol; /* ends, whatever becomes of the turn */
+    bool more;           /* the box may hold more than was sent */
 };
 
 /* What is to be done once the turn is committed. */
@@ -180,7 +183,8 @@ struct sotto_relay {
     size_t conn_count;
     struct sotto_relay_conn *ready, **ready_end;
     struct sotto_relay_conn *pump;
-    struct sotto_relay_conn *touched;
+    struct undo *undos; /* of this turn */
+    size_t undo_count, undo_room;
     bool in_turn;    /* a transaction is open */
     bool failing;    /* the last turn could not be committed */
     uint64_t undone; /* turns so far */
@@ -196,6 +200,7 @@ struct sotto_relay {
     struct answer_due *ripe;             /* to be given once the turn is over */
     uint8_t *envelope;                   /* room for one */
     bool sweeping;                       /* this turn has time for what nobody waits for */
+    bool wrote, rested;                  /* since the last sweep, for somebody; before it */
 
     struct person **persons; /* by name, chained */
     size_t person_count;
@@ -225,8 +230,7 @@ void sotto_relay_ready(struct sotto_relay_conn *c);
 void sotto_relay_want_pump(struct sotto_relay_conn *c);
 
 /* --- conn.c --- */
-/* Before anything of c changes in a turn. */
-void sotto_relay_touch(struct sotto_relay_conn *c);
+struct undo *sotto_relay_undo_of(const struct sotto_relay_conn *c); /* of one that is touched */
 /* Queues an answer. An answer that cannot be queued ends the connection. */
 void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a);
 void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id);
@@ -255,7 +259,7 @@ void sotto_relay_conn_undo(struct sotto_relay_conn *c);
 void sotto_relay_forget_id(struct sotto_relay_conn *c, uint32_t id);
 /* Gives back what a connection that does nothing does not need. */
 void sotto_relay_conn_rest(struct sotto_relay_conn *c);
-/* The turn is over for it. */
+/* Whether there is something to send, or to be read again. */
 void sotto_relay_conn_settle(struct sotto_relay_conn *c);
 void sotto_relay_conn_free(struct sotto_relay_conn *c);
 

@@ -153,6 +153,9 @@ void sotto_relay_free(struct sotto_relay *r)
     }
     effects_clear(r);
     free(r->effects);
+    for (size_t i = 0; i < r->undo_room; i++)
+        free(r->undos[i].ids);
+    free(r->undos);
     answers_drop(r);
     sotto_mail_free(r);
     sotto_relay_boxes_free(r);
@@ -244,7 +247,7 @@ static void unlink_everywhere(struct sotto_relay *r, struct sotto_relay_conn *c)
     if (c->pumping)
         UNLINK(r->pump, c, next_pump);
     if (c->touched)
-        UNLINK(r->touched, c, next_touched);
+        sotto_relay_undo_of(c)->conn = NULL;
     if (c->prev != NULL)
         c->prev->next = c->next;
     else
@@ -281,6 +284,7 @@ enum sotto_err sotto_relay_write(struct sotto_relay *r)
 {
     enum sotto_err e = SOTTO_OK;
 
+    r->wrote = true;
     if (!r->in_turn && (e = sotto_rs_begin(r->store)) == 0)
         r->in_turn = true;
     return e;
@@ -329,11 +333,13 @@ void sotto_relay_undo(struct sotto_relay *r, enum sotto_err why)
     effects_clear(r);
     sotto_mail_settle(r, false);
     sotto_directory_forget_all(r);
-    while ((c = r->touched) != NULL) {
-        r->touched = c->next_touched;
-        sotto_relay_conn_undo(c);
-        sotto_relay_conn_settle(c);
-    }
+    for (size_t i = 0; i < r->undo_count; i++)
+        if ((c = r->undos[i].conn) != NULL) {
+            c->touched = false;
+            sotto_relay_conn_undo(c);
+            sotto_relay_conn_settle(c);
+        }
+    r->undo_count = 0;
 }
 
 static struct sotto_relay_conn *conn_of(struct sotto_relay *r, int64_t box)
@@ -489,10 +495,12 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
     r->in_turn = late && r->in_turn;
     r->sweeping = false;
     sotto_mail_settle(r, true);
-    while ((c = r->touched) != NULL) {
-        r->touched = c->next_touched;
-        sotto_relay_conn_settle(c);
-    }
+    for (size_t i = 0; i < r->undo_count; i++)
+        if ((c = r->undos[i].conn) != NULL) {
+            c->touched = false;
+            sotto_relay_conn_settle(c);
+        }
+    r->undo_count = 0;
     for (size_t i = 0; i < r->effect_count; i++)
         carry_out(r, &r->effects[i]);
     effects_clear(r);
@@ -644,8 +652,12 @@ void sotto_relay_tick(struct sotto_relay *r)
         r->next_sweep = mono + SWEEP_MS;
         r->sweeping = true;
         sotto_allowances_sweep(&r->allowances, mono);
+        if (!r->wrote && !r->rested)
+            sotto_rs_rest(r->store);
+        r->rested = !r->wrote;
         if (e == 0)
             e = sweep_store(r);
+        r->wrote = false;
     }
     if (e != 0) {
         sotto_relay_undo(r, e);

@@ -407,8 +407,8 @@ static enum sotto_err finish(struct sotto_relay_conn *c, uint32_t id, const stru
 static enum sotto_err submit_whole(struct sotto_relay_conn *c, uint32_t id,
                                    const struct assembly *a)
 {
-    if (!a->ephemeral && a->highest_lane > c->highest_lane)
-        c->highest_lane = a->highest_lane;
+    if (!a->ephemeral && a->highest_lane > sotto_relay_undo_of(c)->highest_lane)
+        sotto_relay_undo_of(c)->highest_lane = a->highest_lane;
     return finish(c, id, a);
 }
 
