@@ -343,11 +343,15 @@ static enum deed deliver_again(struct turn *t)
     return TAKEN;
 }
 
+/* Receipts go about as well, and nobody knows when. */
+static bool is_long(const struct turn *t)
+{
+    return t->a->u.deliver.envelope.n > 5000;
+}
+
 static enum deed deliver_not(struct turn *t)
 {
-    unsigned long which = number(t->arm->word[0]); /* from 1; 0: all */
-
-    return which == 0 || ++t->arm->seen == which ? TAKEN : LEFT;
+    return is_long(t) ? TAKEN : LEFT;
 }
 
 static enum deed deliver_reversed(struct turn *t)
@@ -355,6 +359,8 @@ static enum deed deliver_reversed(struct turn *t)
     struct evil_peer *p = t->p;
     struct sotto_buf *out = t->out;
 
+    if (!is_long(t))
+        return LEFT;
     p->held[p->held_count] = SOTTO_BUF(SOTTO_FRAME_MAX + SOTTO_FRAME_HEADER);
     t->out = &p->held[p->held_count++];
     evil_say(t, t->a);
@@ -675,8 +681,8 @@ const struct evil_twist evil_twists[] = {
     {"greet-closing", 1, push_closing, PUSHED(HELLO)},
     {"greet-envelope", 0, push_early, PUSHED(HELLO)},
     {"deliver-again", 1, deliver_again, PUSHED(DELIVER)},       /* how often */
-    {"deliver-not", 1, deliver_not, PUSHED(DELIVER)},           /* which of them from 1; 0: all */
-    {"deliver-reversed", 1, deliver_reversed, PUSHED(DELIVER)}, /* how many at a time */
+    {"deliver-not", 0, deliver_not, PUSHED(DELIVER)},           /* those with a long text */
+    {"deliver-reversed", 1, deliver_reversed, PUSHED(DELIVER)}, /* how many of these at a time */
     {"deliver-as", 1, deliver_as, PUSHED(DELIVER)},             /* number, or + and what to add */
     {"deliver-altered", 0, deliver_altered, PUSHED(DELIVER)},
     {"submit-lost", 0, NULL, TO(SUBMIT)},

@@ -49,7 +49,7 @@ static bool arm(struct evil *v, const char *rest)
             free(line);
             continue;
         }
-        *a = (struct evil_armed){&evil_twists[i], line, words[1], {words[2], words[3]}, 0};
+        *a = (struct evil_armed){&evil_twists[i], line, words[1], {words[2], words[3]}};
         v->armed_count++;
         any = true;
     }
@@ -61,6 +61,8 @@ void evil_command(struct evil *v, const char *line)
     if (strcmp(line, "disarm") == 0) {
         printf("ok %zu %zu %zu\n", v->fired, v->requests, v->parcels);
         disarm(v);
+    } else if (strcmp(line, "fired") == 0) {
+        printf("ok %zu\n", v->fired);
     } else if (strncmp(line, "arm ", 4) == 0 && arm(v, line + 4)) {
         printf("ok\n");
     } else {

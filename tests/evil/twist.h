@@ -9,6 +9,7 @@
  * are armed, and encoded again. Commands, a line each, answered on stdout by a line each:
  *
  *     arm TWIST NAME [WORD...]   from now on, for connections of the account NAME, or * for all
+ *     fired                      "ok FIRED"
  *     disarm                     "ok FIRED REQUESTS PARCELS": how often a twist fired since the
  *                                first arm, and what those they were armed for asked for, and
  *                                handed in, meanwhile
@@ -24,7 +25,6 @@ struct evil {
         const struct evil_twist *twist;
         char *line; /* words point into it */
         const char *name, *word[2];
-        size_t seen;
     } armed[16];
     size_t fired, requests, parcels;
     bool has_one_time; /* that everybody gets */
