@@ -180,6 +180,7 @@ struct caller {
     struct pipe pipe;
     uint32_t origin;
     bool welcome, gone;
+    bool broke; /* the protocol */
 };
 
 struct sotto_control {
@@ -196,6 +197,18 @@ struct sotto_control {
     uint64_t guess_mono;       /* its end */
 };
 
+static enum sotto_err serve(struct caller *k);
+
+/* What it said before it ended counts: that a message was printed, above all, or it would be
+ * printed again. Writing to it finds the end before reading does. */
+static void last_words(struct caller *k)
+{
+    if (!k->welcome || k->broke)
+        return;
+    (void)pipe_read(&k->pipe);
+    (void)serve(k);
+}
+
 static void callers_sweep(struct sotto_control *c)
 {
     struct caller **at = &c->callers;
@@ -210,6 +223,7 @@ static void callers_sweep(struct sotto_control *c)
             at = &k->next;
             continue;
         }
+        last_words(k);
         *at = k->next;
         c->caller_count--;
         pipe_close(&k->pipe);
@@ -310,9 +324,9 @@ static void caller_ready(void *ctx, int events)
         err = pipe_write(&k->pipe);
     if (err == SOTTO_OK && (events & SOTTO_WATCH_READ)) {
         read = pipe_read(&k->pipe);
-        err = serve(k);
+        k->broke = serve(k) != SOTTO_OK;
     }
-    if (err != SOTTO_OK || read != SOTTO_OK)
+    if (err != SOTTO_OK || read != SOTTO_OK || k->broke)
         k->gone = true;
     c->busy--;
     callers_sweep(c);

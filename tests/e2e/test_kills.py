@@ -162,6 +162,7 @@ def check_everybody_killed(lab):
     print(f"# killed: {hits}; {count} messages, {sum(len(w.stored) for w in writers)} acknowledged; "
           f"{again} were printed again, as a killed reader could not note it", flush=True)
     assert all(n >= OF_EACH * ROUNDS // 60 for n in hits.values()), hits
+    assert again <= hits["reader"], f"{again} printed again after {hits['reader']} kills"
 
 
 if __name__ == "__main__":

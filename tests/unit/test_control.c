@@ -51,7 +51,7 @@ static struct engine {
     struct sotto_control *control;
     pthread_t thread;
     atomic_bool stop;
-    atomic_uint gone;
+    atomic_uint gone, calls;
 } engine;
 
 static bool on_passphrase(void *ctx, const void *passphrase, size_t len)
@@ -64,6 +64,7 @@ static void on_call(void *ctx, const struct sotto_call *call)
     struct sotto_done done = {.result = SOTTO_RESULT_FULL, .text = "done", .id = "0123"};
     char said[256];
 
+    engine.calls++;
     (void)snprintf(said, sizeof said, "%d %u %u %.*s|%.*s|%zu|%zu", (int)call->op, call->n[0],
                    call->n[1], (int)call->s[0].n, (const char *)call->s[0].p, (int)call->s[1].n,
                    (const char *)call->s[1].p, call->s[2].n, call->s[3].n);
@@ -449,6 +450,47 @@ static void a_caller_that_never_reads_is_let_go(void **state)
     close(fd);
 }
 
+/* A reader that is killed has said what it printed; that its end is found while something is
+ * written to it changes nothing. */
+static void last_words_count(void **state)
+{
+    static const struct sotto_control_ops ops = {
+        .passphrase_right = on_passphrase, .call = on_call, .gone = on_gone};
+    struct sotto_call call = {.ref = {0, 1}, .op = SOTTO_OP_SHOWN};
+    SOTTO_AUTO_BUF body = SOTTO_BUF(256);
+    uint8_t len[4];
+    struct sockaddr_un at = socket_name();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    engine.gone = engine.calls = 0;
+    engine.loop = sotto_loop_new();
+    assert_non_null(engine.loop);
+    assert_int_equal(sotto_control_listen(engine.loop, dir.path, &ops, NULL, &engine.control), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(send(fd, "\0\0\0\4\1\0\0", 8, MSG_NOSIGNAL), 8);
+    for (int i = 0; poll(&p, 1, 0) == 0; i++) { /* until he is welcome */
+        assert_true(i < 1000);
+        sotto_loop_dispatch(engine.loop);
+    }
+    assert_int_equal(sotto_call_encode(&call, &body), 0);
+    sotto_put_u32(len, (uint32_t)body.n);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(send(fd, len, sizeof len, MSG_NOSIGNAL), sizeof len);
+        assert_int_equal(send(fd, body.p, body.n, MSG_NOSIGNAL), body.n);
+    }
+    close(fd);
+    sotto_control_emit(engine.control, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, "to all");
+    while (engine.gone == 0) {
+        p.fd = sotto_loop_fd(engine.loop);
+        assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+        sotto_loop_dispatch(engine.loop);
+    }
+    assert_int_equal(engine.calls, 5);
+    sotto_control_free(engine.control);
+    sotto_loop_free(engine.loop);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -463,6 +505,7 @@ int main(void)
         CASE(nonsense_ends_its_caller_only),
         CASE(guesses_take_their_time),
         CASE(a_caller_that_never_reads_is_let_go),
+        CASE(last_words_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
