@@ -33,7 +33,7 @@
 #include "watch.h"
 
 #define FRAMES     64
-#define DEPTH      4
+#define DEPTH      3
 #define DEPTH_ASAN 2 /* where all is slower */
 #define PLACES     (1u << 16)
 #define JOBS_MAX   16
