@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Builds with ASan + UBSan and with TSan and runs in each what is meant for them: the unit tests,
-# the fuzz corpora and the scripts marked "# sanitizers: yes". Arguments go to scripts/test.py.
+# the fuzz corpora and the scripts marked "# sanitizers:". Arguments go to scripts/test.py.
 # Ends with the sum of both runs, as scripts/test.py does.
 set -eu
 

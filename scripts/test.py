@@ -21,9 +21,10 @@ The convention for a script: executable; prints TAP on stdout, a line per case a
     ok 3 - name # SKIP why
 
 and may print "1..N". A line "# timeout: SECONDS" within its first 20 lines changes the limit (300 s
-for scripts; programs have the one that meson knows), a line "# sanitizers: yes" lets the sanitizer
-builds run it too. In cmocka, skip() after printing "skip: why" on a line of its own. Lines that
-begin with "vectors: " are shown, so that the number of cases is seen.
+for scripts; programs have the one that meson knows), a line "# sanitizers: address, thread" lets
+these builds run it too (thread: where the programs have some). In cmocka, skip() after printing
+"skip: why" on a line of its own. Lines that begin with "vectors: " are shown, so that the number of
+cases is seen.
 
 A failure is also: an exit code without a "not ok", a signal, the limit, fewer cases than planned,
 no case at all, a sanitizer's report from any process, a file above 1 GiB, or a process left running.
@@ -104,6 +105,11 @@ def head_of(path):
         return [line.strip() for _, line in zip(range(20), f)]
 
 
+def wanted_under(sanitizer, head):
+    return not sanitizer or any(line.startswith("# sanitizers:") and sanitizer in line
+                                for line in head)
+
+
 def scripts(group, sanitizer):
     folder = os.path.join(ROOT, "tests", group)
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
@@ -112,7 +118,7 @@ def scripts(group, sanitizer):
             continue
         path = os.path.join(folder, name)
         head = head_of(path)
-        if sanitizer and "# sanitizers: yes" not in head:
+        if not wanted_under(sanitizer, head):
             continue
         limits = [int(line.split(":")[1]) for line in head if line.startswith("# timeout:")]
         yield Test(group, stem[5:], [path], limits[0] if limits else SCRIPT_TIMEOUT)

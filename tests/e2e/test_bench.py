@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load generator against the real relay: a little of each workload, and nothing is lost, comes
 twice or comes in a wrong order. What the figures are is of no interest here."""
-# sanitizers: yes
+# sanitizers: address
 import contextlib
 import importlib.util
 import io

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# sanitizers: yes
+# sanitizers: address
 """What sotto says about itself: help, mistakes in the words, the manual page, completion."""
 import os
 import re

@@ -4,7 +4,7 @@
 what it is told to lie about, while people go on with the client as it is. Each case: what they are
 told meanwhile, that no text goes to a key of the relay's making, that nobody reads a wrong text, one
 from a wrong sender, or one twice, and that all goes on once the lies are over."""
-# sanitizers: yes
+# sanitizers: address
 # timeout: 900
 import contextlib
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# sanitizers: yes
+# sanitizers: address, thread
 """The example program: libsotto's one descriptor in poll(), through outages of the relay."""
 import os
 import re

@@ -4,7 +4,7 @@
 both directions: the relay, who reads, and who sends.
 
 SOTTO_ROUNDS=N kills that often; moments come from a seed that is printed, SOTTO_SEED=N chooses it."""
-# sanitizers: yes
+# sanitizers: address, thread
 # timeout: 600
 import os
 import signal

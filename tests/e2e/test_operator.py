@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The operator's commands, on relays that run and on relays that do not; backup and restore."""
-# sanitizers: yes
+# sanitizers: address, thread
 import json
 import os
 import pwd

@@ -4,7 +4,7 @@
 put back from an older copy, and however bad the network is.
 
 Random moments come from a seed that is printed; SOTTO_SEED=N chooses it."""
-# sanitizers: yes
+# sanitizers: address
 # timeout: 600
 import os
 import shutil

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each limit and the protocol forbid, tried by a client that keeps to nothing. After each
 attempt two people still write to each other over the same relay, and its memory is bounded."""
-# sanitizers: yes
+# sanitizers: address, thread
 # timeout: 900
 import contextlib
 import os

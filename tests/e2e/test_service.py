@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The relay as a service: sandbox, service manager, reload, metrics, log lines."""
-# sanitizers: yes
+# sanitizers: address, thread
 import contextlib
 import http.client
 import json

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The relay as its operator meets it: start, stop, kill, what is wrong with a folder, invites."""
-# sanitizers: yes
+# sanitizers: address, thread
 import base64
 import hashlib
 import os

@@ -5,7 +5,7 @@
 The lying relay is the real one with its database edited while it is stopped: whoever holds the
 folder can do that. Whatever was sent is in the end shown once, unaltered and by the right person,
 or somebody is told that it is missing."""
-# sanitizers: yes
+# sanitizers: address
 # timeout: 600
 import base64
 import contextlib
