@@ -160,6 +160,9 @@ def check_takeover(lab):
     attached(relay, chat, follower.runs[0])
     alice.send("bob", "to the chat")
     chat.until_out("to the chat")
+    # That it was printed has been noted, or it may come again: read receipts come after that.
+    until("the message to be read", lambda: alice.run("receive") and alice.history("bob")[-1],
+          lambda m: m["state"] == "read")
     chat.signal(signal.SIGKILL)
     chat.wait()
     alice.send("bob", "to the other one")
