@@ -246,20 +246,20 @@ static void take_event(struct receiving *r, const struct sotto_event *e)
 static void receive_until(struct receiving *r, uint64_t deadline)
 {
     while (!r->ended) {
-        struct sotto_event *e;
-        uint64_t now;
+        struct sotto_event *e = sotto_client_next_event(r->cli->client);
+        int64_t wait_ms = 0; /* Ctrl-C is for the middle of a backlog too */
 
-        while (!r->ended && (e = sotto_client_next_event(r->cli->client)) != NULL) {
+        if (e != NULL) {
             take_event(r, e);
             sotto_event_free(e);
+        } else {
+            uint64_t now = sotto_cli_mono();
+
+            if ((deadline == 0 && r->done) || (deadline != 0 && now >= deadline))
+                return;
+            wait_ms = deadline == 0 || deadline == UINT64_MAX ? -1 : (int64_t)(deadline - now);
         }
-        now = sotto_cli_mono();
-        if (r->ended || (deadline == 0 && r->done) || (deadline != 0 && now >= deadline))
-            return;
-        if (sotto_cli_turn(r->cli, -1,
-                           deadline == 0 || deadline == UINT64_MAX
-                               ? -1
-                               : (int64_t)(deadline - now)) == SOTTO_CLI_SIGNALLED)
+        if (!r->ended && sotto_cli_turn(r->cli, -1, wait_ms) == SOTTO_CLI_SIGNALLED)
             return;
     }
 }

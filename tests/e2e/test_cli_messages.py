@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 600
 """send, receive, history, contacts and verify, as people and scripts use them."""
+import json
 import os
 import re
 import signal
@@ -397,6 +398,27 @@ def check_many_in_order(lab):
     assert bob.json("receive") == []
 
 
+def check_interrupted(lab):
+    """Ctrl-C ends receive --follow in the middle of a backlog; the rest comes next time"""
+    relay = lab.relay()
+    alice, bob = lab.people(relay, "alice", "bob")
+    alice.befriend(bob)
+    texts = [f"{i:03} " + 2000 * "x" for i in range(200)]
+    result = alice.run("chat", "bob", stdin="".join(text + "\n" for text in texts))
+    assert result.code == 0, result
+    read, write = os.pipe()  # which nobody empties: the command stands still when it is full
+    follow = bob.start("receive", "--follow", "--json", stdout=write)
+    os.close(write)
+    with open(read, encoding="utf-8") as lines:
+        first = json.loads(lines.readline())["text"]
+        follow.signal(signal.SIGINT)
+        printed = [first] + [json.loads(line)["text"] for line in lines]
+    assert follow.wait().code == 0
+    assert len(printed) < 100, len(printed)
+    assert printed + [m["text"] for m in bob.receive(200 - len(printed))] == texts
+    assert bob.json("receive") == []
+
+
 def check_text_is_not_in_clear(lab):
     """what was written stands in clear neither in a profile nor on the relay"""
     relay = lab.relay()
@@ -417,6 +439,7 @@ sottolab.main([
     check_send, check_send_stdin, check_send_refused, check_send_unknown, check_wait_delivered,
     check_mailbox_full, check_receive, check_receive_json, check_receive_follow,
     check_receive_count_and_wait, check_messages_only, check_broken_pipe, check_safe_output,
-    check_history, check_delete, check_requests, check_unblock_restores, check_what_is_not_there, check_verify, check_json_shapes,
-    check_many_in_order, check_text_is_not_in_clear,
+    check_history, check_delete, check_requests, check_unblock_restores, check_what_is_not_there,
+    check_verify, check_json_shapes,
+    check_many_in_order, check_interrupted, check_text_is_not_in_clear,
 ])
