@@ -308,7 +308,8 @@ void sotto_loop_free(struct sotto_loop *l)
     if (l == NULL)
         return;
     sotto_loop_settle(l);
-    while (jobs_wait(l)) /* connections that were freed last */
+    /* Connections that were freed last. What was not freed may have work for ever. */
+    for (int i = 0; i < CLOSE_TURNS && jobs_wait(l); i++)
         end_turn(l);
     sotto_sockets_free(l->sockets);
     uv_close((uv_handle_t *)&l->wake, NULL);

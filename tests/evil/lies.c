@@ -149,15 +149,22 @@ static enum deed list_older(struct turn *t)
     return give_list(t, same->lists[0].p, same->lists[0].n);
 }
 
-static enum deed list_this(struct turn *t)
+/* Valid until the next. */
+static struct sotto_bytes list_in(const char *hex)
 {
     static uint8_t bytes[SOTTO_LIST_MAX];
-    const char *hex = t->arm->word[1];
     size_t len;
 
     if (sotto_hex_decode(hex, strlen(hex), bytes, sizeof bytes, &len) != 0)
         evil_fail("not hexadecimal");
-    return give_list(t, bytes, len);
+    return (struct sotto_bytes){bytes, len};
+}
+
+static enum deed list_this(struct turn *t)
+{
+    struct sotto_bytes list = list_in(t->arm->word[1]);
+
+    return give_list(t, list.p, list.n);
 }
 
 static enum deed list_altered(struct turn *t)
@@ -440,16 +447,10 @@ static enum deed submit_list_of(struct turn *t)
 
 static enum deed submit_list_this(struct turn *t)
 {
-    static uint8_t bytes[SOTTO_LIST_MAX];
-    const char *hex = t->arm->word[0];
-    size_t len;
-
-    if (sotto_hex_decode(hex, strlen(hex), bytes, sizeof bytes, &len) != 0)
-        evil_fail("not hexadecimal");
     (void)instead(t, SOTTO_ANS_ERROR);
     t->a->u.error.code = SOTTO_RELAY_LIST_CHANGED;
     t->a->u.error.list_count = 1;
-    t->a->u.error.lists[0] = (struct sotto_bytes){bytes, len};
+    t->a->u.error.lists[0] = list_in(t->arm->word[0]);
     return TWISTED;
 }
 

@@ -29,14 +29,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAGIC    "fuzz"
 #define DAY_MS   (24 * 3600 * 1000ull)
 
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
 struct sent {
     unsigned from, to, connection;
     uint32_t id, lane;

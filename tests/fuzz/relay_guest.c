@@ -22,14 +22,6 @@
 #define QUOTA     16
 #define QUOTA_MAX (QUOTA + 64) /* the request lane, and what was taken under a larger quota */
 
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
 struct guest {
     struct dev dev[DEVICES];
     struct client c[DEVICES];

@@ -2,7 +2,19 @@
 #ifndef SOTTO_TESTS_FUZZ_RELAY_GUEST_H
 #define SOTTO_TESTS_FUZZ_RELAY_GUEST_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "relay_rig.h"
+
+/* A promise; the fuzzer keeps the input that breaks it. */
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x)) {                                                                                \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
 
 /*
  * What fuzz_relay.c's parties do not do: accounts that come and go. Two people with two devices

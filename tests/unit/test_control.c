@@ -419,46 +419,11 @@ static void guesses_take_their_time(void **state)
     engine_stop();
 }
 
-/* His events do not fill the memory, and what he took as a receiver is free for the others. */
-static void a_caller_that_never_reads_is_let_go(void **state)
+/* An engine in this thread, and the socket of a caller that is welcome. */
+static int engine_and_caller(void)
 {
     static const struct sotto_control_ops ops = {
         .passphrase_right = on_passphrase, .call = on_call, .gone = on_gone};
-    static char large[1024 * 1024];
-    struct sockaddr_un at = socket_name();
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    memset(large, 'x', sizeof large - 1);
-    engine.gone = 0;
-    engine.loop = sotto_loop_new();
-    assert_non_null(engine.loop);
-    assert_int_equal(sotto_control_listen(engine.loop, dir.path, &ops, NULL, &engine.control), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(send(fd, "\0\0\0\4\1\0\0", 8, MSG_NOSIGNAL), 8);
-    for (int i = 0; poll(&p, 1, 0) == 0; i++) { /* until he is welcome */
-        assert_true(i < 1000);
-        sotto_loop_dispatch(engine.loop);
-    }
-    for (int i = 0; i < 300 && engine.gone == 0; i++) {
-        sotto_control_emit(engine.control, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, large);
-        sotto_loop_dispatch(engine.loop);
-    }
-    assert_int_equal(engine.gone, 1);
-    sotto_control_free(engine.control);
-    sotto_loop_free(engine.loop);
-    close(fd);
-}
-
-/* A reader that is killed has said what it printed; that its end is found while something is
- * written to it changes nothing. */
-static void last_words_count(void **state)
-{
-    static const struct sotto_control_ops ops = {
-        .passphrase_right = on_passphrase, .call = on_call, .gone = on_gone};
-    struct sotto_call call = {.ref = {0, 1}, .op = SOTTO_OP_SHOWN};
-    SOTTO_AUTO_BUF body = SOTTO_BUF(256);
-    uint8_t len[4];
     struct sockaddr_un at = socket_name();
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -473,6 +438,36 @@ static void last_words_count(void **state)
         assert_true(i < 1000);
         sotto_loop_dispatch(engine.loop);
     }
+    return fd;
+}
+
+/* His events do not fill the memory, and what he took as a receiver is free for the others. */
+static void a_caller_that_never_reads_is_let_go(void **state)
+{
+    static char large[1024 * 1024];
+    int fd = engine_and_caller();
+
+    memset(large, 'x', sizeof large - 1);
+    for (int i = 0; i < 300 && engine.gone == 0; i++) {
+        sotto_control_emit(engine.control, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, large);
+        sotto_loop_dispatch(engine.loop);
+    }
+    assert_int_equal(engine.gone, 1);
+    sotto_control_free(engine.control);
+    sotto_loop_free(engine.loop);
+    close(fd);
+}
+
+/* A reader that is killed has said what it printed; that its end is found while something is
+ * written to it changes nothing. */
+static void last_words_count(void **state)
+{
+    struct sotto_call call = {.ref = {0, 1}, .op = SOTTO_OP_SHOWN};
+    SOTTO_AUTO_BUF body = SOTTO_BUF(256);
+    uint8_t len[4];
+    int fd = engine_and_caller();
+    struct pollfd p = {.fd = sotto_loop_fd(engine.loop), .events = POLLIN};
+
     assert_int_equal(sotto_call_encode(&call, &body), 0);
     sotto_put_u32(len, (uint32_t)body.n);
     for (int i = 0; i < 5; i++) {
@@ -482,7 +477,6 @@ static void last_words_count(void **state)
     close(fd);
     sotto_control_emit(engine.control, (struct sotto_ref){0}, SOTTO_EVENT_NOTICE, "to all");
     while (engine.gone == 0) {
-        p.fd = sotto_loop_fd(engine.loop);
         assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
         sotto_loop_dispatch(engine.loop);
     }
