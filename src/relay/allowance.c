@@ -17,6 +17,13 @@ struct allowance *sotto_allowance_new(uint32_t work_rate, uint32_t byte_rate, ui
     return a;
 }
 
+void sotto_allowance_rates(struct allowance *a, uint32_t work_rate, uint32_t byte_rate,
+                           uint64_t mono)
+{
+    sotto_bucket_rate(&a->work, work_rate, mono);
+    sotto_bucket_rate(&a->bytes, byte_rate, mono);
+}
+
 uint64_t sotto_allowance_debt_ms(struct allowance *a, uint64_t mono)
 {
     uint64_t work = sotto_bucket_debt_ms(&a->work, mono);
@@ -81,8 +88,7 @@ struct allowance *sotto_allowances_join(struct allowances *all, struct allowance
         all->count++;
         return own;
     }
-    sotto_bucket_rate(&a->work, work_rate, mono);
-    sotto_bucket_rate(&a->bytes, byte_rate, mono);
+    sotto_allowance_rates(a, work_rate, byte_rate, mono);
     sotto_bucket_charge(&a->work, &own->work, mono);
     sotto_bucket_charge(&a->bytes, &own->bytes, mono);
     a->users++;

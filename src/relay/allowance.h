@@ -24,6 +24,9 @@ struct allowances {
 };
 /* Of a connection; NULL: no memory. */
 struct allowance *sotto_allowance_new(uint32_t work_rate, uint32_t byte_rate, uint64_t mono);
+/* Other rates from now on; debts stay, unless there is no limit any more. */
+void sotto_allowance_rates(struct allowance *a, uint32_t work_rate, uint32_t byte_rate,
+                           uint64_t mono);
 /* Milliseconds until nothing of it is in debt; 0: now. */
 uint64_t sotto_allowance_debt_ms(struct allowance *a, uint64_t mono);
 /* A connection has signed in: its own is given, and that of the account, with these rates from now

@@ -37,6 +37,20 @@ static enum sotto_err add_hello(const struct sotto_relay *r,
     return e;
 }
 
+/* Also for those who stay connected for days. Whoever waits until a debt is paid may be read sooner
+ * now: that is looked at in the next tick. */
+static void change_rates(struct sotto_relay *r)
+{
+    uint64_t mono = sotto_mono_ms(r->env);
+
+    for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next) {
+        sotto_allowance_rates(c->allowance, r->config.requests_per_second,
+                              r->config.bytes_per_second, mono);
+        if (c->in_debt)
+            r->next_debt = mono;
+    }
+}
+
 enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
                                        const struct sotto_relay_config *config)
 {
@@ -52,6 +66,7 @@ enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
     r->hello_ms = sotto_now_ms(r->env);
     r->config = *config;
     r->name_guard.lock_ms = config->lock_minutes * 60000ull;
+    change_rates(r);
     return SOTTO_OK;
 }
 

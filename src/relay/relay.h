@@ -67,7 +67,7 @@ enum sotto_err sotto_relay_new(const struct sotto_env *env, struct sotto_relay_s
                                const struct sotto_relay_config *config, struct sotto_relay **ret);
 /* Rolls back an unfinished turn and frees all connections. NULL is fine. */
 void sotto_relay_free(struct sotto_relay *r);
-/* Takes effect for what comes from now on. */
+/* Takes effect for what comes from now on, on whatever connection. */
 enum sotto_err sotto_relay_reconfigure(struct sotto_relay *r,
                                        const struct sotto_relay_config *config);
 const uint8_t *sotto_relay_id(const struct sotto_relay *r);

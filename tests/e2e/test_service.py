@@ -14,7 +14,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import rogue  # noqa: E402
 import sottolab  # noqa: E402
+from rogue import Account  # noqa: E402
 from sottolab import BUILD, SANITIZER, SOTTOD, SOURCE, until  # noqa: E402
 
 
@@ -252,6 +254,31 @@ def check_reload(lab):
     # listen and lifetime_days stand on the command line.
     relay.running.until_err("change with a restart only: user, metrics\n")
     carol.register(relay)
+
+
+def check_reload_rates(lab):
+    """Other rates are at once those of people who stay connected: lower ones, and higher ones for whoever
+    had to wait"""
+    os.mkdir(lab.path("etc"))
+    conf = lab.path("etc/sottod.conf")
+
+    def reload(rate):
+        write(conf, f"registration = open\nbytes_per_second = {rate}\n")
+        before = relay.running.err.count("the settings were reloaded")
+        relay.running.signal(signal.SIGHUP)
+        until("the reload", lambda: relay.running.err.count("the settings were reloaded"),
+              lambda n: n > before)
+    write(conf, "registration = open\n")
+    relay = lab.relay("--config", conf)
+    with Account(relay, "mallory").connect() as c:
+        reload(1000)
+        big = rogue.request(7, 26, rogue.data(9, bytes(120000)))  # two minutes' worth
+        assert c.ask(big)[0] == rogue.DONE and c.send(rogue.ping(8))
+        c.patience(2)
+        assert c.answer(8) is None, "that was no limit"
+        reload(0)
+        c.patience(sottolab.PATIENCE)
+        assert c.answer(8)[0] == rogue.DONE
 
 
 def check_reload_refused(lab):

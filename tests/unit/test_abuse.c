@@ -155,6 +155,46 @@ static void test_bytes(void **state)
     client_free(&c);
 }
 
+/* --- other limits, while people are connected --- */
+
+static void flood(struct client *c, unsigned pings);
+
+/* Whoever waits for a debt to be paid is read as soon as the rate that there is now has paid it. */
+static void test_other_rates(void **state)
+{
+    struct client fresh;
+
+    rig_pass(&r, 10000);
+    r.config.requests_per_second = 1;
+    rig_configure(&r);
+    flood(&a, 100); /* two and a half may come at once */
+    rig_turn(&r);
+    assert_false(sotto_relay_wants_input(a.conn));
+    rig_pass(&r, 60000);
+    assert_false(sotto_relay_wants_input(a.conn));
+    r.config.requests_per_second = 100;
+    rig_configure(&r);
+    assert_true(sotto_relay_deadline(r.relay) <= sotto_mono_ms(&r.env.env));
+    rig_pass(&r, 400);
+    assert_true(sotto_relay_wants_input(a.conn));
+    /* One who has not said who he is, too; and bytes. */
+    client_open(&r, &fresh, NULL);
+    r.config.requests_per_second = 1;
+    r.config.bytes_per_second = 10;
+    rig_configure(&r);
+    flood(&fresh, 10);
+    rig_turn(&r);
+    assert_false(sotto_relay_wants_input(fresh.conn));
+    r.config.requests_per_second = SOTTO_RELAY_REQUESTS_PER_SECOND;
+    rig_configure(&r);
+    rig_pass(&r, 100); /* pays for the requests, not for the bytes */
+    assert_false(sotto_relay_wants_input(fresh.conn));
+    r.config.bytes_per_second = 0;
+    rig_configure(&r);
+    assert_true(sotto_relay_wants_input(fresh.conn));
+    client_free(&fresh);
+}
+
 /* --- an account with many connections --- */
 
 static void flood(struct client *c, unsigned pings)
@@ -372,6 +412,7 @@ int main(void)
         CASE(test_sign_ins),      CASE(test_sign_ups),           CASE(test_bundles),
         CASE(test_bytes),         CASE(test_slower_then_locked), CASE(test_a_line_a_minute),
         CASE(test_devices_share), CASE(test_coming_again),       CASE(test_devices_share_counts),
+        CASE(test_other_rates),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
