@@ -353,6 +353,7 @@ static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, c
 {
     struct sotto_message_record m = {.reason = "", .outgoing = ar->own, .shown = ar->own};
     uint64_t now = sotto_now_ms(e->env);
+    struct outgoing *o;
     enum sotto_err err;
 
     memcpy(m.id, c->id, sizeof m.id);
@@ -373,6 +374,8 @@ static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, c
     m.content = (struct sotto_bytes){ar->text, ar->text_len};
     if ((err = note_counter(e, ar, c, &m.gap)) != SOTTO_OK)
         return err;
+    if (!ar->own && (o = sotto_outgoing(e, peer)) != NULL && o->typed_ms < m.sent_at_ms)
+        o->typed_ms = m.sent_at_ms; /* it ends what was told before */
     if (!ar->own && ar->contact.state == 0) {
         ar->contact.state = SOTTO_CONTACT_REQUEST;
         if ((err = sotto_contact_put(e->p, &ar->contact)) != SOTTO_OK)
@@ -607,13 +610,27 @@ void sotto_inbox_run(struct sotto_engine *e)
 
 /* --- ephemeral --- */
 
+/* Notices can be repeated, held back and exchanged by whoever carries them: only what is newer than
+ * all else of his says something about now. */
+static void tell_typing(struct sotto_engine *e, const char *from, const struct sotto_content *c)
+{
+    struct sotto_typing_row row = {.from = from, .active = c->u.typing.active};
+    struct outgoing *o = sotto_outgoing(e, from);
+    uint64_t now = sotto_now_ms(e->env);
+
+    if (o == NULL || c->sent_at_ms + TYPING_MS <= now || c->sent_at_ms >= now + TYPING_MS ||
+        c->sent_at_ms < o->typed_ms || (c->sent_at_ms == o->typed_ms && row.active))
+        return;
+    o->typed_ms = c->sent_at_ms;
+    sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_TYPING, &row);
+}
+
 void sotto_inbox_ephemeral(struct sotto_engine *e, struct sotto_bytes envelope)
 {
     struct incoming *in = malloc(sizeof *in + envelope.n);
     struct arrival ar = {.in = in};
     struct find_session f = {.id = NULL};
     struct sotto_content *c = NULL;
-    uint64_t now = sotto_now_ms(e->env);
 
     if (in != NULL) {
         *in = (struct incoming){.len = envelope.n};
@@ -633,12 +650,8 @@ void sotto_inbox_ephemeral(struct sotto_engine *e, struct sotto_bytes envelope)
             sotto_session_decrypt_ephemeral(f.s, ar.opened.msg, ar.opened.msg_len, ar.text,
                                             &ar.text_len) == SOTTO_OK &&
             sotto_content_decode(ar.text, ar.text_len, &c) == SOTTO_OK &&
-            c->kind == SOTTO_CONTENT_TYPING && c->sent_at_ms + TYPING_MS > now &&
-            c->sent_at_ms < now + TYPING_MS) {
-            struct sotto_typing_row row = {.from = ar.opened.sender, .active = c->u.typing.active};
-
-            sotto_emit(e, (struct sotto_ref){0}, SOTTO_EVENT_TYPING, &row);
-        }
+            c->kind == SOTTO_CONTENT_TYPING)
+            tell_typing(e, ar.opened.sender, c);
     }
     sotto_content_free(c);
     sotto_session_free(f.s);

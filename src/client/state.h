@@ -128,6 +128,7 @@ struct outgoing {
     uint64_t bad_pause; /* which is later each time */
     uint32_t stuck;     /* answers in a row that moved nothing */
     uint64_t typing_mono;
+    uint64_t typed_ms;   /* when the newest notice or message of his was made */
     uint64_t asked_mono; /* retry requests: the hour that is counted, and how many */
     uint32_t asked;
 };

@@ -364,6 +364,68 @@ static void typing_reaches_friends_who_are_there(void **state)
     assert_int_equal(phone_printed(bob, NULL), 1);
 }
 
+/* Keeps the notices that are under way, for somebody who carries them otherwise. */
+struct held_notices {
+    size_t count;
+    struct sotto_buf body[4];
+};
+
+static bool hold_notices(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct held_notices *h = ctx;
+    struct sotto_buf *kept = &h->body[h->count];
+
+    if (way == UP || answer_type(body) != SOTTO_ANS_EPHEMERAL)
+        return true;
+    assert_true(h->count++ < 4);
+    *kept = SOTTO_BUF(SOTTO_FRAME_MAX);
+    assert_int_equal(sotto_buf_add(kept, body->p, body->n), 0);
+    return false;
+}
+
+static const struct sotto_typing_row *hears(const struct sotto_buf *notice)
+{
+    phone_forget(bob);
+    sotto_engine_frame(bob->engine, notice->p, notice->n);
+    return typing(bob);
+}
+
+/* However the relay carries notices: an old one is not shown as what happens now. */
+static void notices_again_and_in_another_order(void **state)
+{
+    struct held_notices h = {0};
+
+    world_pass(&w, 3000);
+    w.carry = hold_notices;
+    w.carry_ctx = &h;
+    for (int i = 0; i < 4; i++) { /* she begins, stops, begins, stops */
+        world_pass(&w, 3000);
+        type(alice, "bob", i % 2 == 0);
+    }
+    assert_int_equal(h.count, 4);
+    assert_true(hears(&h.body[0])->active);
+    assert_null(hears(&h.body[0])); /* again */
+    assert_false(hears(&h.body[3])->active);
+    for (int i = 0; i < 3; i++)
+        assert_null(hears(&h.body[i])); /* late */
+    while (h.count > 0)
+        sotto_buf_free(&h.body[--h.count]);
+    /* One from before a message, after it. */
+    world_pass(&w, 3000);
+    type(alice, "bob", true);
+    assert_int_equal(h.count, 1);
+    world_pass(&w, 1000);
+    (void)phone_say(alice, "bob", "what she was writing", SOTTO_WAIT_STORED);
+    world_run(&w);
+    assert_null(hears(&h.body[0]));
+    sotto_buf_free(&h.body[--h.count]);
+    w.carry = NULL;
+    world_pass(&w, 3000);
+    phone_forget(bob);
+    type(alice, "bob", true);
+    assert_true(typing(bob)->active);
+}
+
 struct ephemeral_count {
     unsigned up, down;
 };
@@ -438,8 +500,10 @@ static void typing_writes_nothing(void **state)
             }
         if (round > 0)
             break;
-        for (unsigned i = 0; i < 5; i++)
+        for (unsigned i = 0; i < 5; i++) {
+            world_pass(&w, 10);
             type(alice, "bob", i % 2 == 0);
+        }
         assert_int_equal(phone_count(bob, SOTTO_EVENT_TYPING, 0), 5);
     }
 }
@@ -606,6 +670,7 @@ int main(void)
         T(delivered_and_read_are_told_apart, setup_friends),
         T(typing_reaches_friends_who_are_there, setup_friends),
         T(strangers_and_the_blocked_do_not_see_typing, setup),
+        T(notices_again_and_in_another_order, setup_friends),
         T(typing_writes_nothing, setup_friends),
         T(both_see_the_same_safety_number, setup),
         T(a_new_account_key_stops_sending_until_it_is_accepted, setup_replaced),
