@@ -133,7 +133,7 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
 
 static void flush(struct link *l)
 {
-    SOTTO_AUTO_BUF twisted = SOTTO_BUF(64 * 1024 * 1024);
+    SOTTO_AUTO_BUF twisted = SOTTO_BUF(512 * 1024 * 1024);
     struct sotto_buf *out = sotto_relay_output(l->core);
     bool ending = sotto_relay_ending(l->core);
     size_t at = 0, len;

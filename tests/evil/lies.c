@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each lie: what it makes of an answer on its way to a client. The table is at the end. */
-#include "lies.h"
+#include "floods.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ void evil_say(struct turn *t, const struct sotto_answer *a)
         evil_fail("an answer that cannot be encoded");
 }
 
-static void push_envelope(struct turn *t, struct sotto_bytes envelope)
+void evil_push_envelope(struct turn *t, struct sotto_bytes envelope)
 {
     struct sotto_answer a = {.type = SOTTO_ANS_DELIVER};
 
@@ -276,8 +276,8 @@ static enum deed push_envelopes(struct turn *t)
         return LEFT;
     evil_say(t, t->a);
     for (size_t i = first; i < m->envelope_count; i++)
-        push_envelope(t, (struct sotto_bytes){m->envelopes[i % EVIL_ENVELOPES].p,
-                                              m->envelopes[i % EVIL_ENVELOPES].n});
+        evil_push_envelope(t, (struct sotto_bytes){m->envelopes[i % EVIL_ENVELOPES].p,
+                                                   m->envelopes[i % EVIL_ENVELOPES].n});
     return TAKEN;
 }
 
@@ -292,7 +292,7 @@ static enum deed push_garbage(struct turn *t)
     for (unsigned long n = number(t->arm->word[0]); n > 0; n--) {
         if (sotto_random(sotto_env_system(), bytes, sizeof bytes) != 0)
             evil_fail("no random bytes");
-        push_envelope(t, (struct sotto_bytes){bytes, sizeof bytes});
+        evil_push_envelope(t, (struct sotto_bytes){bytes, sizeof bytes});
     }
     return TAKEN;
 }
@@ -320,7 +320,7 @@ static enum deed push_for_ever(struct turn *t)
         return LEFT;
     if (sotto_random(sotto_env_system(), bytes, sizeof bytes) != 0)
         evil_fail("no random bytes");
-    push_envelope(t, (struct sotto_bytes){bytes, sizeof bytes});
+    evil_push_envelope(t, (struct sotto_bytes){bytes, sizeof bytes});
     evil_say(t, t->a);
     return TAKEN;
 }
@@ -331,7 +331,7 @@ static enum deed push_early(struct turn *t)
     static const uint8_t envelope[300] = {1};
 
     evil_say(t, t->a);
-    push_envelope(t, (struct sotto_bytes){envelope, sizeof envelope});
+    evil_push_envelope(t, (struct sotto_bytes){envelope, sizeof envelope});
     return TAKEN;
 }
 
@@ -346,7 +346,7 @@ static enum deed deliver_again(struct turn *t)
         if (i % 2 == 0)
             evil_say(t, t->a);
         else
-            push_envelope(t, t->a->u.deliver.envelope);
+            evil_push_envelope(t, t->a->u.deliver.envelope);
     return TAKEN;
 }
 
@@ -686,6 +686,17 @@ const struct evil_twist evil_twists[] = {
     {"deliver-reversed", 1, deliver_reversed, PUSHED(DELIVER)}, /* how many of these at a time */
     {"deliver-as", 1, deliver_as, PUSHED(DELIVER)},             /* number, or + and what to add */
     {"deliver-altered", 0, deliver_altered, PUSHED(DELIVER)},
+    {"notices-old", 0, evil_notices_after, PUSHED(EPHEMERAL)},
+    {"notices-after", 0, evil_notices_after, PUSHED(DELIVER)},
+    {"notices-at-begin", 0, evil_notices_after, TO(BEGIN)},
+    {"notice-again", 1, evil_notice_again, PUSHED(EPHEMERAL)}, /* how often */
+    {"notice-altered", 0, evil_notice_altered, PUSHED(EPHEMERAL)},
+    {"notice-delivered", 0, evil_notice_delivered, PUSHED(EPHEMERAL)},
+    {"deliver-as-notice", 0, evil_passed_on, PUSHED(DELIVER)},
+    {"push-invented", 2, evil_push_invented, TO(BEGIN)}, /* how many, from whom ("-": nobody) */
+    {"push-invented-notices", 2, evil_push_invented_notices, TO(BEGIN)},
+    {"push-rubbish", 2, evil_push_rubbish, TO(BEGIN)}, /* how many, bytes */
+    {"push-rubbish-notices", 2, evil_push_rubbish_notices, TO(BEGIN)},
     {"submit-lost", 0, NULL, TO(SUBMIT)},
     {"submit-state", 1, submit_state, TO(SUBMIT)}, /* STATE */
     {"submit-devices", 0, submit_devices, TO(SUBMIT)},

@@ -34,5 +34,7 @@ extern const size_t evil_twist_count;
 
 /* Says an answer, framed. */
 void evil_say(struct turn *t, const struct sotto_answer *a);
+/* Delivers something under the next number. */
+void evil_push_envelope(struct turn *t, struct sotto_bytes envelope);
 
 #endif

@@ -38,8 +38,10 @@ void evil_memory_free(struct evil_memory *m)
         m->accounts = a->next;
         free(a);
     }
-    for (size_t i = 0; i < EVIL_ENVELOPES; i++)
+    for (size_t i = 0; i < EVIL_ENVELOPES; i++) {
         free(m->envelopes[i].p);
+        free(m->notices[i].p);
+    }
 }
 
 struct evil_account *evil_account(struct evil_memory *m, const char *name)
@@ -101,19 +103,26 @@ void evil_memory_request(struct evil_memory *m, const char *name, const struct s
     }
 }
 
+static void keep(struct evil_kept *k, struct sotto_bytes envelope)
+{
+    uint8_t *p = realloc(k->p, envelope.n);
+
+    if (p == NULL)
+        evil_fail("out of memory");
+    memcpy(p, envelope.p, envelope.n);
+    *k = (struct evil_kept){envelope.n, p};
+}
+
 void evil_memory_delivery(struct evil_memory *m, const struct sotto_answer *a)
 {
-    struct sotto_bytes envelope = a->u.deliver.envelope;
-    size_t at = m->envelope_count++ % EVIL_ENVELOPES;
-    uint8_t *kept = realloc(m->envelopes[at].p, envelope.n);
-
-    if (kept == NULL)
-        evil_fail("out of memory");
-    memcpy(kept, envelope.p, envelope.n);
-    m->envelopes[at].p = kept;
-    m->envelopes[at].n = envelope.n;
+    keep(&m->envelopes[m->envelope_count++ % EVIL_ENVELOPES], a->u.deliver.envelope);
     if (a->u.deliver.seq > m->top_seq)
         m->top_seq = a->u.deliver.seq;
+}
+
+void evil_memory_notice(struct evil_memory *m, const struct sotto_answer *a)
+{
+    keep(&m->notices[m->notice_count++ % EVIL_ENVELOPES], a->u.ephemeral.envelope);
 }
 
 void evil_memory_entry(const struct evil_memory *m, const struct sotto_account *account,

@@ -26,10 +26,12 @@ struct evil_account {
 struct evil_memory {
     struct evil_account *accounts;
     size_t envelope_count; /* of all time; the last EVIL_ENVELOPES are here */
-    struct {
+    struct evil_kept {
         size_t n;
         uint8_t *p;
     } envelopes[EVIL_ENVELOPES];
+    size_t notice_count; /* the same, of what is passed on and not stored */
+    struct evil_kept notices[EVIL_ENVELOPES];
     uint64_t top_seq;
 
     struct sotto_sign_pair own_account;
@@ -47,6 +49,7 @@ struct evil_account *evil_account(struct evil_memory *m, const char *name);
 /* What a request shows. name: of whoever makes it. */
 void evil_memory_request(struct evil_memory *m, const char *name, const struct sotto_request *q);
 void evil_memory_delivery(struct evil_memory *m, const struct sotto_answer *a);
+void evil_memory_notice(struct evil_memory *m, const struct sotto_answer *a);
 /* own_list becomes a first list under that name, with one device, which is ours. */
 void evil_memory_pose(struct evil_memory *m, const uint8_t relay_id[32], const char *name);
 

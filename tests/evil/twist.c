@@ -198,6 +198,8 @@ void evil_answer(struct evil_peer *p, const uint8_t *body, size_t len, struct so
     t.q = asked(p, t.a->id);
     if (t.a->type == SOTTO_ANS_DELIVER)
         evil_memory_delivery(&p->v->memory, t.a);
+    if (t.a->type == SOTTO_ANS_EPHEMERAL)
+        evil_memory_notice(&p->v->memory, t.a);
     for (size_t i = 0; all != TAKEN && i < p->v->armed_count; i++) {
         enum deed d;
 
