@@ -527,7 +527,7 @@ static void go_up(struct sotto_conn *c)
     struct sotto_tls_info info;
 
     if (!sotto_link_info(c->link, &info)) {
-        sotto_conn_fail(c, SOTTO_ERR_TLS, "the TLS exporter failed");
+        sotto_conn_fail(c, SOTTO_ERR_TLS, "the TLS handshake failed: out of memory");
         return;
     }
     sotto_address_text(&c->peer, info.address);
@@ -587,7 +587,7 @@ static void set_socket_options(int fd)
 enum sotto_err sotto_conn_start_tls(struct sotto_conn *c, struct sotto_tls *tls, const char *host)
 {
     set_socket_options(c->socket.fd);
-    if ((c->link = sotto_link_new(tls, c->socket.fd, host)) == NULL)
+    if ((c->link = sotto_link_new(sotto_loop_pipe(c->loop), tls, c->socket.fd, host)) == NULL)
         return SOTTO_ERR_NOMEM;
     c->state = SOTTO_CONN_TLS;
     c->handshake_events = host == NULL ? UV_READABLE : UV_WRITABLE;

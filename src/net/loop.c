@@ -27,6 +27,7 @@ struct sotto_loop {
     uv_prepare_t prepare;
     uv_idle_t spin; /* active while jobs wait: the loop must not sleep then */
     struct sotto_sockets *sockets;
+    struct sotto_pipe *pipe;
     int epoll_fd, timer_fd;
     bool dispatching, touched;
     int lingering;
@@ -232,6 +233,11 @@ uint8_t *sotto_loop_scratch(struct sotto_loop *l)
     return l->scratch;
 }
 
+struct sotto_pipe *sotto_loop_pipe(struct sotto_loop *l)
+{
+    return l->pipe;
+}
+
 /* Life */
 
 static bool add_fd(int epoll_fd, int fd)
@@ -287,8 +293,9 @@ struct sotto_loop *sotto_loop_new(void)
         free(l);
         return NULL;
     }
-    if (!open_fds(l) || !init_handles(l)) {
+    if ((l->pipe = sotto_pipe_new()) == NULL || !open_fds(l) || !init_handles(l)) {
         close_fds(l);
+        sotto_pipe_free(l->pipe);
         (void)uv_loop_close(&l->uv);
         free(l);
         return NULL;
@@ -323,6 +330,7 @@ void sotto_loop_free(struct sotto_loop *l)
         uv_run(&l->uv, UV_RUN_NOWAIT);
     }
     close_fds(l);
+    sotto_pipe_free(l->pipe);
     free(l);
 }
 

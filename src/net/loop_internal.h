@@ -7,6 +7,7 @@
 
 #include "net/loop.h"
 #include "net/sockets.h"
+#include "net/tls_link.h"
 
 /*
  * What the rest of net/ uses of the loop. A turn is: timers and sockets, then work, then the
@@ -35,6 +36,8 @@ void sotto_loop_lingering(struct sotto_loop *l, int change);
 /* One buffer for all reads of a loop, so that an idle connection owns none. */
 enum { SOTTO_LOOP_SCRATCH = 16 * 1024 }; /* the largest TLS record */
 uint8_t *sotto_loop_scratch(struct sotto_loop *l);
+/* The same for the way of TLS to its sockets. */
+struct sotto_pipe *sotto_loop_pipe(struct sotto_loop *l);
 
 #define SOTTO_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

@@ -76,23 +76,27 @@ static bool set_groups(SSL_CTX *ctx)
 /*
  * AUTO_RETRY off: a peer that sends nothing but key updates must not keep us inside one SSL_read().
  * Moving buffers and partial writes: output is a queue of chunks that grows meanwhile. Reading
- * ahead: a record costs one system call and not two, as its header is not asked for first.
+ * ahead: a record costs one system call and not two, as its header is not asked for first. No auto
+ * chain: what is shown is what was configured.
  */
 static bool set_common(SSL_CTX *ctx)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_read_ahead(ctx, 1);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 && set_groups(ctx);
 }
 
+/* Each connection copies the list of the chain, also an empty one. */
 static bool use_cert(SSL_CTX *ctx, const struct sotto_cert *c)
 {
-    return SSL_CTX_use_cert_and_key(ctx, c->leaf, c->key, c->chain, 1) == 1;
+    STACK_OF(X509) *chain = sk_X509_num(c->chain) > 0 ? c->chain : NULL;
+
+    return SSL_CTX_use_cert_and_key(ctx, c->leaf, c->key, chain, 1) == 1;
 }
 
 static enum sotto_err hand_over(struct sotto_tls *t, bool ok, struct sotto_tls **ret)
@@ -196,13 +200,14 @@ static int verify_relay(X509_STORE_CTX *store, void *arg)
     const struct sotto_tls *t = arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct sotto_link *k = sotto_link_of(ssl);
+    uint8_t pin[32];
     bool trusted;
 
-    k->has_peer_pin = sotto_cert_spki_pin(X509_STORE_CTX_get0_cert(store), k->peer_pin);
-    if (!k->has_peer_pin)
+    if (!sotto_cert_spki_pin(X509_STORE_CTX_get0_cert(store), pin))
         return 0;
-    trusted = t->pin_count > 0 ? pin_known(t, k->peer_pin) : X509_verify_cert(store) == 1;
-    k->untrusted = !trusted;
+    trusted = t->pin_count > 0 ? pin_known(t, pin) : X509_verify_cert(store) == 1;
+    if (!trusted && k->refused_pin == NULL && (k->refused_pin = malloc(sizeof pin)) != NULL)
+        memcpy(k->refused_pin, pin, sizeof pin);
     if (t->pin_count > 0)
         X509_STORE_CTX_set_error(store, trusted ? X509_V_OK : X509_V_ERR_CERT_UNTRUSTED);
     return trusted;

@@ -21,10 +21,15 @@
  * is gone; a library may not change what its host does with signals, so ours sends without.
  */
 
-static int bio_io(BIO *bio, ssize_t n)
+static struct sotto_link *link_of(BIO *bio)
 {
-    struct sotto_link *k = BIO_get_data(bio);
+    const struct sotto_pipe *p = BIO_get_data(bio);
 
+    return p->link;
+}
+
+static int bio_io(BIO *bio, struct sotto_link *k, ssize_t n)
+{
     BIO_clear_retry_flags(bio);
     if (n >= 0) {
         k->sys = 0;
@@ -36,8 +41,8 @@ static int bio_io(BIO *bio, ssize_t n)
 
 static int bio_write(BIO *bio, const char *data, int len)
 {
-    const struct sotto_link *k = BIO_get_data(bio);
-    int n = bio_io(bio, send(k->fd, data, (size_t)len, MSG_NOSIGNAL));
+    struct sotto_link *k = link_of(bio);
+    int n = bio_io(bio, k, send(k->fd, data, (size_t)len, MSG_NOSIGNAL));
 
     if (n < 0 && (k->sys == EAGAIN || k->sys == EWOULDBLOCK || k->sys == EINTR))
         BIO_set_retry_write(bio);
@@ -48,28 +53,28 @@ static int bio_write(BIO *bio, const char *data, int len)
  * a third of all system calls; if something came meanwhile, it is still readable. */
 static int bio_read(BIO *bio, char *ret, int len)
 {
-    struct sotto_link *k = BIO_get_data(bio);
+    struct sotto_link *k = link_of(bio);
     int n;
 
     if (k->drained) {
+        BIO_clear_retry_flags(bio);
         BIO_set_retry_read(bio);
         k->starved = true;
         return -1;
     }
-    n = bio_io(bio, recv(k->fd, ret, (size_t)len, 0));
+    n = bio_io(bio, k, recv(k->fd, ret, (size_t)len, 0));
     k->drained = n > 0 && n < len;
     k->starved = n < 0 && (k->sys == EAGAIN || k->sys == EWOULDBLOCK || k->sys == EINTR);
     if (k->starved)
         BIO_set_retry_read(bio);
-    if (n == 0)
-        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    k->ended = n == 0;
     return n;
 }
 
 static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
     if (cmd == BIO_CTRL_EOF)
-        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+        return link_of(bio)->ended;
     return cmd == BIO_CTRL_FLUSH;
 }
 
@@ -88,16 +93,34 @@ static void make_method(void)
         BIO_meth_free(m);
 }
 
-static bool attach(struct sotto_link *k)
+struct sotto_pipe *sotto_pipe_new(void)
 {
-    BIO *bio;
+    struct sotto_pipe *p = calloc(1, sizeof *p);
 
     (void)pthread_once(&method_once, make_method);
-    if (method == NULL || (bio = BIO_new(method)) == NULL)
+    if (p == NULL || method == NULL || (p->bio = BIO_new(method)) == NULL) {
+        ERR_clear_error();
+        free(p);
+        return NULL;
+    }
+    BIO_set_data(p->bio, p);
+    BIO_set_init(p->bio, 1);
+    return p;
+}
+
+void sotto_pipe_free(struct sotto_pipe *p)
+{
+    if (p == NULL)
+        return;
+    BIO_free(p->bio);
+    free(p);
+}
+
+static bool attach(struct sotto_link *k)
+{
+    if (BIO_up_ref(k->pipe->bio) != 1)
         return false;
-    BIO_set_data(bio, k);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(k->ssl, bio, bio);
+    SSL_set_bio(k->ssl, k->pipe->bio, k->pipe->bio);
     return true;
 }
 
@@ -105,7 +128,14 @@ static bool attach(struct sotto_link *k)
 
 struct sotto_link *sotto_link_of(const SSL *ssl)
 {
-    return BIO_get_data(SSL_get_rbio(ssl));
+    return link_of(SSL_get_rbio(ssl));
+}
+
+/* Before each call into OpenSSL that may read or write. */
+static void begin(struct sotto_link *k)
+{
+    ERR_clear_error();
+    k->pipe->link = k;
 }
 
 /* Who the certificate has to name when pins do not decide. */
@@ -119,12 +149,14 @@ static bool set_host(SSL *ssl, const char *host)
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-struct sotto_link *sotto_link_new(struct sotto_tls *t, int fd, const char *host)
+struct sotto_link *sotto_link_new(struct sotto_pipe *p, struct sotto_tls *t, int fd,
+                                  const char *host)
 {
     struct sotto_link *k = calloc(1, sizeof *k);
 
     if (k == NULL)
         return NULL;
+    k->pipe = p;
     k->tls = t;
     k->fd = fd;
     sotto_tls_ref(t);
@@ -145,9 +177,12 @@ void sotto_link_free(struct sotto_link *k)
 {
     if (k == NULL)
         return;
+    begin(k);
     SSL_free(k->ssl);
+    k->pipe->link = NULL;
     sotto_tls_free(k->tls);
     ERR_clear_error();
+    free(k->refused_pin);
     free(k);
 }
 
@@ -196,23 +231,39 @@ static bool alpn_agreed(const SSL *ssl)
     return n == sizeof SOTTO_ALPN - 1 && memcmp(name, SOTTO_ALPN, n) == 0;
 }
 
+/* What OpenSSL keeps of an ephemeral key as long as the connection lives, though nobody needs it
+ * any more: the object is its own, and stays, emptied. */
+static void empty_key(EVP_PKEY *key)
+{
+    (void)EVP_PKEY_set_type(key, EVP_PKEY_X25519); /* frees what was in it */
+    EVP_PKEY_free(key);
+}
+
+static void forget_handshake(SSL *ssl)
+{
+    EVP_PKEY *key;
+
+    if (SSL_get_tmp_key(ssl, &key) == 1)
+        empty_key(key);
+    if (SSL_get_peer_tmp_key(ssl, &key) == 1)
+        empty_key(key);
+    (void)SSL_SESSION_set1_alpn_selected(SSL_get_session(ssl), NULL, 0);
+    ERR_clear_error();
+}
+
 enum sotto_link_status sotto_link_handshake(struct sotto_link *k)
 {
     enum sotto_link_status s;
-    X509 *peer;
 
     if (k->failed)
         return SOTTO_LINK_FAILED;
-    ERR_clear_error();
+    begin(k);
     s = status_of(k, SSL_do_handshake(k->ssl));
     if (s != SOTTO_LINK_OK)
         return s;
     if (!alpn_agreed(k->ssl))
         return fail(k, SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
-    peer = SSL_get0_peer_certificate(k->ssl);
-    k->has_peer_pin = peer != NULL && sotto_cert_spki_pin(peer, k->peer_pin);
-    if (peer != NULL && !k->has_peer_pin)
-        return fail(k, ERR_R_MALLOC_FAILURE);
+    forget_handshake(k->ssl);
     return SOTTO_LINK_OK;
 }
 
@@ -238,7 +289,7 @@ enum sotto_link_status sotto_link_read(struct sotto_link *k, void *ret, size_t r
 
     if (k->failed)
         return SOTTO_LINK_FAILED;
-    ERR_clear_error();
+    begin(k);
     k->starved = false;
     s = status_of(k, SSL_read_ex(k->ssl, ret, room, ret_n));
     if (s == SOTTO_LINK_OK)
@@ -273,7 +324,7 @@ enum sotto_link_status sotto_link_write(struct sotto_link *k, const void *data, 
 
     if (k->failed)
         return SOTTO_LINK_FAILED;
-    ERR_clear_error();
+    begin(k);
     renew_key(k);
     r = SSL_write_ex(k->ssl, data, len, ret_n);
     k->records += r == 1; /* partial writes: one at most */
@@ -291,7 +342,7 @@ enum sotto_link_status sotto_link_shutdown(struct sotto_link *k)
 
     if (k->failed)
         return SOTTO_LINK_FAILED;
-    ERR_clear_error();
+    begin(k);
     r = SSL_shutdown(k->ssl);
     return r >= 0 ? SOTTO_LINK_OK : status_of(k, r);
 }
@@ -336,7 +387,7 @@ static void tls_words(int reason, char *why, size_t room)
 
 enum sotto_err sotto_link_why(const struct sotto_link *k, char *why, size_t room)
 {
-    if (k->untrusted) {
+    if (k->refused_pin != NULL) {
         snprintf(why, room, "%s",
                  k->tls->pin_count > 0 ? "its key is not among the pinned ones"
                                        : "its certificate is not vouched for by a known authority");
@@ -364,9 +415,13 @@ static void group_name(SSL *ssl, char *ret, size_t room)
 bool sotto_link_info(const struct sotto_link *k, struct sotto_tls_info *ret)
 {
     static const char label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 section 2 */
+    X509 *peer = SSL_get0_peer_certificate(k->ssl);
 
-    *ret = (struct sotto_tls_info){.has_peer_pin = k->has_peer_pin};
-    memcpy(ret->peer_pin, k->peer_pin, sizeof ret->peer_pin);
+    *ret = (struct sotto_tls_info){.has_peer_pin = peer != NULL || k->refused_pin != NULL};
+    if (k->refused_pin != NULL)
+        memcpy(ret->peer_pin, k->refused_pin, sizeof ret->peer_pin);
+    else if (peer != NULL && !sotto_cert_spki_pin(peer, ret->peer_pin))
+        return false;
     if (!SSL_is_init_finished(k->ssl))
         return true;
     snprintf(ret->version, sizeof ret->version, "%s", SSL_get_version(k->ssl));

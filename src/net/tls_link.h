@@ -13,6 +13,14 @@
  */
 struct sotto_link;
 
+/*
+ * The way of all links of one loop to their sockets. OpenSSL wants an object for it, which would
+ * take 200 bytes for each link, so they share one: it serves the link that is being worked on.
+ */
+struct sotto_pipe;
+struct sotto_pipe *sotto_pipe_new(void);    /* NULL: no memory */
+void sotto_pipe_free(struct sotto_pipe *p); /* after its links; NULL is fine */
+
 enum sotto_link_status {
     SOTTO_LINK_OK,
     SOTTO_LINK_WANT_READ,  /* nothing done; again when the socket is readable */
@@ -22,7 +30,8 @@ enum sotto_link_status {
 };
 
 /* host: the name that was dialled; NULL for the relay's side. NULL: no memory. */
-struct sotto_link *sotto_link_new(struct sotto_tls *t, int fd, const char *host);
+struct sotto_link *sotto_link_new(struct sotto_pipe *p, struct sotto_tls *t, int fd,
+                                  const char *host);
 void sotto_link_free(struct sotto_link *k); /* NULL is fine; sends nothing */
 
 enum sotto_link_status sotto_link_handshake(struct sotto_link *k);
@@ -45,8 +54,8 @@ enum sotto_link_status sotto_link_shutdown(struct sotto_link *k);
  * or after "TLS with X failed: "), IO (the network broke; words of the system).
  */
 enum sotto_err sotto_link_why(const struct sotto_link *k, char *why, size_t room);
-/* After the handshake all facts but the address; after PIN only the peer's pin. False: the exporter
- * failed. */
+/* After the handshake all facts but the address; after PIN only the peer's pin. False: no memory.
+ */
 bool sotto_link_info(const struct sotto_link *k, struct sotto_tls_info *ret);
 
 #endif

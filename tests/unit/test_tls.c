@@ -16,6 +16,7 @@
 
 #include "base/secret.h"
 #include "net/cert_internal.h"
+#include "net/conn_internal.h"
 #include "net/stream.h"
 #include "net/tls_internal.h"
 #include "net_help.h"
@@ -59,6 +60,42 @@ static void both_sides_agree(void **state)
     second = net_dial(n);
     net_until(n, second->ups);
     assert_memory_not_equal(a->info.exporter, second->info.exporter, 32);
+}
+
+static void check_emptied(EVP_PKEY *key)
+{
+    uint8_t raw[64];
+    size_t n = sizeof raw;
+
+    assert_int_equal(EVP_PKEY_get_raw_private_key(key, raw, &n), 0);
+    n = sizeof raw;
+    assert_int_equal(EVP_PKEY_get_raw_public_key(key, raw, &n), 0);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+}
+
+/* What the keys of a handshake were made of is gone once it is done, on both sides, while the
+ * connection goes on. */
+static void ephemeral_keys_do_not_stay(void **state)
+{
+    struct net *n = *state;
+    struct side *sides[2];
+    EVP_PKEY *key;
+
+    net_listen(n);
+    sides[0] = net_dial(n);
+    net_until(n, sides[0]->ups && n->accepted_n && n->accepted[0]->ups);
+    sides[1] = n->accepted[0];
+    for (size_t i = 0; i < 2; i++) {
+        SSL *ssl = sides[i]->conn->link->ssl;
+
+        if (SSL_get_tmp_key(ssl, &key) == 1)
+            check_emptied(key);
+        if (SSL_get_peer_tmp_key(ssl, &key) == 1)
+            check_emptied(key);
+    }
+    side_send(sides[0], 5, 1);
+    net_until(n, sides[1]->frames == 1);
 }
 
 static int export_it(struct raw *r)
@@ -651,6 +688,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         NET_CASE(both_sides_agree),
+        NET_CASE(ephemeral_keys_do_not_stay),
         NET_CASE(exporter_is_the_standard_one),
         NET_CASE(client_certificates),
         NET_CASE(wrong_pin_stops_at_once),
