@@ -26,8 +26,8 @@ bool sotto_relay_certificate_ok(const struct sotto_relay_conn *c, bool has,
 {
     if (c->r->config.client_certificates == SOTTO_CLIENT_CERTS_OFF)
         return true;
-    if (has && c->peer.has_pin)
-        return sotto_equal(certificate, c->peer.pin, 32);
+    if (has && c->pin != NULL)
+        return sotto_equal(certificate, c->pin, 32);
     return c->r->config.client_certificates != SOTTO_CLIENT_CERTS_REQUIRE;
 }
 
@@ -237,6 +237,7 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
     struct sotto_rs_account account;
     struct admission admission = {.use = false};
     struct sotto_list list;
+    struct sotto_source source;
     bool ok = false;
     uint64_t wait;
     enum sotto_err e;
@@ -248,7 +249,8 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
         return register_again(c, q, &account);
     if (e != SOTTO_ERR_NOT_FOUND)
         return e;
-    wait = sotto_relay_count(c, &c->r->sign_up_guard, &c->source, sizeof c->source,
+    source = sotto_relay_source(c);
+    wait = sotto_relay_count(c, &c->r->sign_up_guard, &source, sizeof source,
                              c->r->config.sign_ups_per_hour, HOUR_MS);
     if (wait > 0) {
         sotto_relay_refuse_until(c, q->id, wait, "too many sign-ups from this address");
@@ -528,7 +530,7 @@ enum sotto_err sotto_relay_delete_account(struct sotto_relay_conn *c, const stru
         sotto_relay_done(c, q->id);
         return SOTTO_OK;
     }
-    if (sotto_delete_proof_verify(account.key, c->peer.exporter, sotto_relay_id(c->r), account.name,
+    if (sotto_delete_proof_verify(account.key, c->exporter, sotto_relay_id(c->r), account.name,
                                   q->u.delete_account.proof) != 0) {
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_PROOF,
                            "only the holder of the account key can delete the account");

@@ -137,7 +137,7 @@ void sotto_relay_admin_sessions(struct sotto_relay *r, sotto_relay_session_fn *f
     for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next) {
         struct sotto_relay_session s = {
             .name = c->s.name,
-            .address = c->peer.address,
+            .address = c->address,
             .device = c->s.device,
             .since_ms = now - (mono - c->opened_mono),
         };

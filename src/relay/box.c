@@ -358,20 +358,33 @@ enum sotto_err sotto_relay_box_store(struct sotto_relay *r, int64_t box,
 
 /* --- taking out --- */
 
+/* What the device has up to seq is not under way any more. */
+static void window_acked(struct sotto_relay_conn *c, uint64_t seq)
+{
+    struct window *w = c->window;
+    uint32_t count, bytes;
+
+    if (w == NULL)
+        return;
+    count = w->count;
+    bytes = w->bytes;
+    while (w->count > 0 && w->flights[w->first].seq <= seq) {
+        w->bytes -= w->flights[w->first].size;
+        w->first = (w->first + 1) % w->room;
+        w->count--;
+    }
+    sotto_count(&c->r->counters, SOTTO_COUNT_DELIVERED, count - w->count);
+    sotto_count(&c->r->counters, SOTTO_COUNT_BYTES_OUT, bytes - w->bytes);
+}
+
 enum sotto_err sotto_relay_ack(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
     struct box *b = sotto_relay_box_known(c->r, c->s.box);
-    uint64_t seq = q->u.ack.seq, count = c->flight_count, bytes = c->flight_bytes;
+    uint64_t seq = q->u.ack.seq;
 
     if (seq > c->cursor)
         seq = c->cursor; /* nothing was sent beyond: such a number is a mistake */
-    while (c->flight_count > 0 && c->flights[c->flight_first].seq <= seq) {
-        c->flight_bytes -= c->flights[c->flight_first].size;
-        c->flight_first = (c->flight_first + 1) % c->flight_room;
-        c->flight_count--;
-    }
-    sotto_count(&c->r->counters, SOTTO_COUNT_DELIVERED, count - c->flight_count);
-    sotto_count(&c->r->counters, SOTTO_COUNT_BYTES_OUT, bytes - c->flight_bytes);
+    window_acked(c, seq);
     if (b != NULL) {
         if (seq > b->acked)
             b->acked = seq;
@@ -388,36 +401,50 @@ enum sotto_err sotto_relay_ack(struct sotto_relay_conn *c, const struct sotto_re
 void sotto_relay_window_reset(struct sotto_relay_conn *c, uint64_t cursor)
 {
     c->cursor = cursor;
-    c->flight_first = c->flight_count = 0;
-    c->flight_bytes = 0;
+    if (c->window != NULL)
+        c->window->first = c->window->count = c->window->bytes = 0;
     c->more = true;
 }
 
 static bool window_open(const struct sotto_relay_conn *c)
 {
-    return c->flight_count < WINDOW_COUNT && c->flight_bytes < WINDOW_BYTES &&
+    return (c->window == NULL ||
+            (c->window->count < WINDOW_COUNT && c->window->bytes < WINDOW_BYTES)) &&
            c->out.n + c->pending < OUTPUT_HIGH;
 }
 
-static bool flight_add(struct sotto_relay_conn *c, uint64_t seq, size_t size)
+/* Room for one more; what is in it begins at the start then, if it had to grow. */
+static bool window_room(struct sotto_relay_conn *c)
 {
-    if (c->flight_count == c->flight_room) {
-        size_t room = c->flight_room == 0 ? 8 : c->flight_room * 2;
-        struct flight *grown = malloc(room * sizeof *grown);
+    struct window *w = c->window, *grown;
+    uint32_t room = w == NULL ? 8 : w->room * 2;
 
-        if (grown == NULL)
-            return false;
-        for (size_t i = 0; i < c->flight_count; i++)
-            grown[i] = c->flights[(c->flight_first + i) % c->flight_room];
-        free(c->flights);
-        c->flights = grown;
-        c->flight_room = room;
-        c->flight_first = 0;
+    if (w != NULL && w->count < w->room)
+        return true;
+    if ((grown = malloc(sizeof *grown + room * sizeof grown->flights[0])) == NULL)
+        return false;
+    *grown = (struct window){.room = room};
+    if (w != NULL) {
+        grown->count = w->count;
+        grown->bytes = w->bytes;
+        for (uint32_t i = 0; i < w->count; i++)
+            grown->flights[i] = w->flights[(w->first + i) % w->room];
     }
-    c->flights[(c->flight_first + c->flight_count) % c->flight_room] =
-        (struct flight){seq, (uint32_t)size};
-    c->flight_count++;
-    c->flight_bytes += size;
+    free(w);
+    c->window = grown;
+    return true;
+}
+
+static bool window_add(struct sotto_relay_conn *c, uint64_t seq, size_t size)
+{
+    struct window *w;
+
+    if (!window_room(c))
+        return false;
+    w = c->window;
+    w->flights[(w->first + w->count) % w->room] = (struct flight){seq, (uint32_t)size};
+    w->count++;
+    w->bytes += (uint32_t)size;
     return true;
 }
 
@@ -431,7 +458,7 @@ static enum sotto_err send_entry(struct sotto_relay_conn *c, const struct box_en
             return SOTTO_ERR_NOMEM;
         err = sotto_rs_mail_read(r->store, e->row->id, e->at, e->size, r->envelope);
     }
-    if (err == 0 && !flight_add(c, e->seq, e->size))
+    if (err == 0 && !window_add(c, e->seq, e->size))
         err = SOTTO_ERR_NOMEM;
     if (err != 0)
         return err;

@@ -177,7 +177,7 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
     if (e != 0) {
         c->broke_protocol = true;
         if (sotto_relay_line_due(c, "malformed"))
-            sotto_log_peer("%s sent a request that is not well formed", c->peer.address);
+            sotto_log_peer("%s sent a request that is not well formed", c->address);
         sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "a request was not well formed");
         return;
     }
@@ -241,7 +241,7 @@ struct sotto_buf *sotto_relay_output(struct sotto_relay_conn *c)
 
 void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending)
 {
-    c->pending = pending;
+    c->pending = pending < UINT32_MAX ? (uint32_t)pending : UINT32_MAX;
     if (c->more && c->out.n + pending < OUTPUT_HIGH)
         sotto_relay_want_pump(c);
     if (wants_input(c) != c->wanted_input)
@@ -256,9 +256,19 @@ uint64_t sotto_relay_count(struct sotto_relay_conn *c, struct guard *g, const vo
     return max == 0 ? 0 : sotto_guard_count(g, what, len, max, window_ms, sotto_relay_mono(c->r));
 }
 
+struct sotto_source sotto_relay_source(const struct sotto_relay_conn *c)
+{
+    struct sotto_source source;
+
+    sotto_source_of(c->address, &source);
+    return source;
+}
+
 bool sotto_relay_line_due(struct sotto_relay_conn *c, const char *reason)
 {
-    return sotto_guard_line(&c->r->line_guard, &c->source, reason, sotto_relay_mono(c->r));
+    struct sotto_source source = sotto_relay_source(c);
+
+    return sotto_guard_line(&c->r->line_guard, &source, reason, sotto_relay_mono(c->r));
 }
 
 /* --- answers --- */
@@ -308,7 +318,7 @@ static void refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_err
 
     sotto_count_refusal(&c->r->counters, code);
     if (sotto_relay_line_due(c, text))
-        sotto_log_event(SOTTO_LOG_PEER, "refused", "%s was refused: %s", c->peer.address, text);
+        sotto_log_event(SOTTO_LOG_PEER, "refused", "%s was refused: %s", c->address, text);
     a.u.error.code = code;
     a.u.error.retry_ms = retry_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)retry_ms;
     if (len >= sizeof a.u.error.text)
@@ -345,11 +355,10 @@ void sotto_relay_conn_rest(struct sotto_relay_conn *c)
     if (c->touched || c->out.n > 0)
         return;
     sotto_buf_free(&c->out);
-    if (c->flight_count > 0)
+    if (c->window == NULL || c->window->count > 0)
         return;
-    free(c->flights);
-    c->flights = NULL;
-    c->flight_room = c->flight_first = 0;
+    free(c->window);
+    c->window = NULL;
 }
 
 void sotto_relay_conn_free(struct sotto_relay_conn *c)
@@ -359,7 +368,8 @@ void sotto_relay_conn_free(struct sotto_relay_conn *c)
     sotto_answers_forget(c);
     sotto_relay_assembly_free(c->assembly);
     free(c->lanes);
-    free(c->flights);
+    free(c->window);
+    free(c->pin);
     sotto_buf_free(&c->out);
     sotto_wipe(c, sizeof *c);
     free(c);

@@ -79,6 +79,11 @@ struct flight { /* sent to the device, not acknowledged */
     uint32_t size;
 };
 
+struct window { /* a ring of those, in order, that grows up to WINDOW_COUNT */
+    uint32_t room, first, count, bytes;
+    struct flight flights[];
+};
+
 struct lane {
     int64_t account;
     uint64_t device;
@@ -104,30 +109,28 @@ struct assembly {
     struct sotto_buf mem;
 };
 
+/* Kept small: a relay holds as many of these as people have devices, and most do nothing. */
 struct sotto_relay_conn {
     struct sotto_relay *r;
     struct sotto_relay_conn *next, *prev; /* all */
     void *ctx;
-    struct sotto_relay_peer peer;
+    uint8_t exporter[SOTTO_EXPORTER];
+    uint8_t *pin; /* of the client's certificate, until it has signed in; NULL: none */
     struct conn_state s;
     uint64_t opened_mono, heard_mono;
-
     struct sotto_opaque_login *login; /* from a challenge to its answer */
-    uint32_t tries;                   /* KE2 given without a right KE3 */
 
-    uint32_t undo; /* its place in this turn, if it is touched */
     struct sotto_buf out;
-    size_t pending; /* in the owner's hands */
     struct sotto_relay_conn *next_ready, *next_pump;
     struct allowance *allowance; /* its own, or its account's */
-    struct sotto_source source;
+    uint32_t pending;            /* bytes in the owner's hands */
+    uint32_t undo;               /* its place in this turn, if it is touched */
 
     uint32_t lane_floor; /* closed for every device */
-    struct lane *lanes;
     uint32_t lane_count;
+    struct lane *lanes;
 
-    uint32_t flight_room, flight_first, flight_count, flight_bytes;
-    struct flight *flights;     /* sent, not acknowledged: a ring that grows up to WINDOW_COUNT */
+    struct window *window;      /* NULL: nothing is under way, or has been lately */
     uint64_t cursor;            /* sent up to here */
     struct answer_due *answers; /* to submits, not given yet */
     struct assembly *assembly;
@@ -139,6 +142,8 @@ struct sotto_relay_conn {
     bool in_debt;
     bool broke_protocol; /* ends, whatever becomes of the turn */
     bool more;           /* the box may hold more than was sent */
+    uint8_t tries;       /* KE2 given without a right KE3 */
+    char address[];      /* of the peer, for people */
 };
 
 /* What is to be done once the turn is committed. */
@@ -248,6 +253,8 @@ void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t 
 #define HOUR_MS   (60 * MINUTE_MS)
 uint64_t sotto_relay_count(struct sotto_relay_conn *c, struct guard *g, const void *what,
                            size_t len, uint32_t max, uint64_t window_ms);
+/* Where it comes from, as far as limits go. */
+struct sotto_source sotto_relay_source(const struct sotto_relay_conn *c);
 /* Is a log line due about this connection's source, for this reason? Once a minute, as whoever can
  * make the relay write a line for each attempt can fill its disk. */
 bool sotto_relay_line_due(struct sotto_relay_conn *c, const char *reason);

@@ -22,14 +22,15 @@ static uint64_t attempt(struct sotto_relay_conn *c, const char *name)
 {
     struct sotto_relay *r = c->r;
     uint64_t mono = sotto_mono_ms(r->env);
+    struct sotto_source source = sotto_relay_source(c);
     uint64_t by_name = sotto_guard_pause(&r->name_guard, name, strlen(name), NAME_FREE, mono);
     uint64_t by_address =
-        sotto_guard_pause(&r->address_guard, &c->source, sizeof c->source, ADDRESS_FREE, mono);
+        sotto_guard_pause(&r->address_guard, &source, sizeof source, ADDRESS_FREE, mono);
 
     if (by_name > 0 || by_address > 0)
         return by_name > by_address ? by_name : by_address;
     sotto_guard_failed(&r->name_guard, name, strlen(name), mono);
-    sotto_guard_failed(&r->address_guard, &c->source, sizeof c->source, mono);
+    sotto_guard_failed(&r->address_guard, &source, sizeof source, mono);
     return 0;
 }
 
@@ -59,8 +60,10 @@ enum sotto_err sotto_relay_opaque_register(struct sotto_relay_conn *c,
 
 void sotto_relay_attempt_forgiven(struct sotto_relay_conn *c, const char *name)
 {
+    struct sotto_source source = sotto_relay_source(c);
+
     sotto_guard_forgive(&c->r->name_guard, name, strlen(name));
-    sotto_guard_take_back(&c->r->address_guard, &c->source, sizeof c->source);
+    sotto_guard_take_back(&c->r->address_guard, &source, sizeof source);
 }
 
 static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_request *q,
@@ -80,7 +83,7 @@ static enum sotto_err challenge(struct sotto_relay_conn *c, const struct sotto_r
     if (c->login == NULL && (c->login = calloc(1, sizeof *c->login)) == NULL)
         return SOTTO_ERR_NOMEM;
     memcpy(context, CONTEXT, sizeof CONTEXT);
-    memcpy(context + sizeof CONTEXT, c->peer.exporter, SOTTO_EXPORTER);
+    memcpy(context + sizeof CONTEXT, c->exporter, SOTTO_EXPORTER);
     e = sotto_opaque_login_answer(c->r->env, &c->r->self.opaque, &ids, &credential, record,
                                   q->u.opaque_login.ke1, a.u.opaque_challenge.ke2, c->login);
     sotto_wipe(context, sizeof context);
@@ -107,7 +110,7 @@ void sotto_relay_login_end(struct sotto_relay_conn *c)
 static void too_often(struct sotto_relay_conn *c)
 {
     if (sotto_relay_line_due(c, "passwords"))
-        sotto_log_peer("%s tried too many passwords", c->peer.address);
+        sotto_log_peer("%s tried too many passwords", c->address);
     c->broke_protocol = true;
     sotto_relay_end(c, SOTTO_CLOSING_PROTOCOL, "too many wrong passwords on one connection");
 }

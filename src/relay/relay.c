@@ -210,10 +210,29 @@ uint64_t sotto_relay_mono(struct sotto_relay *r)
 
 /* --- connections come and go --- */
 
+static struct sotto_relay_conn *conn_new(const struct sotto_relay_peer *peer)
+{
+    size_t address = strnlen(peer->address, sizeof peer->address - 1);
+    struct sotto_relay_conn *c = calloc(1, sizeof *c + address + 1);
+
+    if (c == NULL)
+        return NULL;
+    if (peer->has_pin) {
+        if ((c->pin = malloc(sizeof peer->pin)) == NULL) {
+            free(c);
+            return NULL;
+        }
+        memcpy(c->pin, peer->pin, sizeof peer->pin);
+    }
+    memcpy(c->exporter, peer->exporter, sizeof c->exporter);
+    memcpy(c->address, peer->address, address);
+    return c;
+}
+
 enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_peer *peer,
                                 void *ctx, struct sotto_relay_conn **ret)
 {
-    struct sotto_relay_conn *c = calloc(1, sizeof *c);
+    struct sotto_relay_conn *c = conn_new(peer);
     uint64_t mono = sotto_mono_ms(r->env);
     enum sotto_err e;
 
@@ -221,14 +240,12 @@ enum sotto_err sotto_relay_open(struct sotto_relay *r, const struct sotto_relay_
         return SOTTO_ERR_NOMEM;
     c->r = r;
     c->ctx = ctx;
-    c->peer = *peer;
     c->s.stage = STAGE_OPEN;
     c->opened_mono = c->heard_mono = mono;
     c->wanted_input = true;
     c->out = SOTTO_BUF(OUTPUT_MAX);
     c->allowance =
         sotto_allowance_new(r->config.requests_per_second, r->config.bytes_per_second, mono);
-    sotto_source_of(peer->address, &c->source);
     e = c->allowance != NULL ? say_hello(r, &c->out) : SOTTO_ERR_NOMEM;
     if (e != 0) {
         sotto_relay_conn_free(c);
@@ -377,6 +394,8 @@ static void attach(struct sotto_relay *r, struct sotto_relay_conn *c)
                         "this device signed in on another connection");
     b->conn = c;
     b->low_told = false;
+    free(c->pin); /* nothing that a member may ask for looks at it */
+    c->pin = NULL;
     c->allowance = sotto_allowances_join(&r->allowances, c->allowance, c->s.account,
                                          r->config.requests_per_second, r->config.bytes_per_second,
                                          sotto_relay_mono(r));

@@ -9,21 +9,19 @@
  * one in every mode but `off`. */
 static bool certificate_right(const struct sotto_relay_conn *c, const struct sotto_rs_device *d)
 {
-    const struct sotto_relay_peer *p = &c->peer;
-
     switch (c->r->config.client_certificates) {
     case SOTTO_CLIENT_CERTS_OFF:
         return true;
     case SOTTO_CLIENT_CERTS_REQUEST:
-        if (!p->has_pin)
+        if (c->pin == NULL)
             return true;
         break;
     case SOTTO_CLIENT_CERTS_REQUIRE:
-        if (!p->has_pin)
+        if (c->pin == NULL)
             return false;
         break;
     }
-    return d->adopt || (d->has_certificate && sotto_equal(p->pin, d->certificate, sizeof p->pin));
+    return d->adopt || (d->has_certificate && sotto_equal(c->pin, d->certificate, 32));
 }
 
 /*
@@ -68,7 +66,7 @@ static enum sotto_err proof_right(struct sotto_relay_conn *c, const struct sotto
         sotto_log_bug("a stored device entry does not open: %s", sotto_err_name(e));
         return SOTTO_ERR_BUG;
     }
-    e = sotto_proof_verify(device.sign_pub, c->peer.exporter, who.relay_id, who.name, d->id,
+    e = sotto_proof_verify(device.sign_pub, c->exporter, who.relay_id, who.name, d->id,
                            q->u.sign_in.lease, q->u.sign_in.proof);
     *ret_right = e == 0;
     return e == 0 || e == SOTTO_ERR_BAD_SIGNATURE ? SOTTO_OK : e;
@@ -86,8 +84,7 @@ static enum sotto_err enter(struct sotto_relay_conn *c, const struct sotto_reque
     if ((e = sotto_rs_one_time_count(s, d->box, &a.u.signed_in.one_time_left)) != 0 ||
         (e = sotto_rs_lease_swap(s, d->box, q->u.sign_in.lease)) != 0)
         return e;
-    if (d->adopt &&
-        (e = sotto_rs_certificate_adopt(s, d->box, c->peer.has_pin ? c->peer.pin : NULL)) != 0)
+    if (d->adopt && (e = sotto_rs_certificate_adopt(s, d->box, c->pin)) != 0)
         return e;
     if ((f = sotto_relay_effect(c->r, EFFECT_ATTACH)) == NULL)
         return SOTTO_ERR_NOMEM;
@@ -121,8 +118,7 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
         return e;
     if (!right) {
         if (sotto_relay_line_due(c, "proof"))
-            sotto_log_peer("%s could not prove to be a device of %s", c->peer.address,
-                           account.name);
+            sotto_log_peer("%s could not prove to be a device of %s", c->address, account.name);
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_PROOF,
                            "the proof is not by this device's key on this connection");
         return SOTTO_OK;
@@ -133,18 +129,17 @@ enum sotto_err sotto_relay_sign_in(struct sotto_relay_conn *c, const struct sott
         return SOTTO_OK;
     }
     if (account.disabled) {
-        sotto_log_peer("%s was refused: the account %s is disabled (sottod enable)",
-                       c->peer.address, account.name);
+        sotto_log_peer("%s was refused: the account %s is disabled (sottod enable)", c->address,
+                       account.name);
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_DENIED, DISABLED_TEXT);
         return SOTTO_OK;
     }
     if (!certificate_right(c, &device)) {
         if (sotto_relay_line_due(c, "certificate"))
-            sotto_log_peer("%s: client certificate missing or not the enrolled one",
-                           c->peer.address);
+            sotto_log_peer("%s: client certificate missing or not the enrolled one", c->address);
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_CERTIFICATE,
-                           c->peer.has_pin ? "the client certificate is not the enrolled one"
-                                           : "this relay requires the client certificate");
+                           c->pin != NULL ? "the client certificate is not the enrolled one"
+                                          : "this relay requires the client certificate");
         return SOTTO_OK;
     }
     /* Each costs a write, and puts an end to the connection before. */

@@ -303,7 +303,7 @@ static void not_taken(struct sotto_relay_conn *c, enum sotto_parcel_state state)
     sotto_count(&c->r->counters, which, 1);
     if (sotto_relay_line_due(c, why))
         sotto_log_event(SOTTO_LOG_PEER, "not-stored", "an envelope of %s was not taken: %s",
-                        c->peer.address, why);
+                        c->address, why);
 }
 
 static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state *ret_state)
