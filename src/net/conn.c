@@ -51,18 +51,41 @@ struct sotto_conn *sotto_conn_new(struct sotto_loop *l, const struct sotto_conn_
     c->ops = ops;
     c->ctx = ctx;
     c->reading = true;
-    c->rest = SOTTO_BUF(SOTTO_LOOP_SCRATCH);
     sotto_job_init(&c->work, conn_work);
     sotto_job_init(&c->output, conn_output);
     return c;
+}
+
+static bool input_begin(struct sotto_conn *c)
+{
+    if (c->input != NULL)
+        return true;
+    if ((c->input = calloc(1, sizeof *c->input)) == NULL)
+        return false;
+    c->input->rest = SOTTO_BUF(SOTTO_LOOP_SCRATCH);
+    return true;
+}
+
+static void input_free(struct sotto_conn *c)
+{
+    if (c->input == NULL)
+        return;
+    sotto_stream_free(&c->input->stream);
+    sotto_buf_free(&c->input->rest);
+    free(c->input);
+    c->input = NULL;
+}
+
+static bool rest_waits(const struct sotto_conn *c)
+{
+    return c->input != NULL && c->input->rest.n > 0;
 }
 
 static void conn_release(struct sotto_job *job)
 {
     struct sotto_conn *c = SOTTO_CONTAINER(job, struct sotto_conn, work);
 
-    sotto_stream_free(&c->stream);
-    sotto_buf_free(&c->rest);
+    input_free(c);
     sotto_queue_free(&c->queue);
     free(c);
 }
@@ -175,7 +198,7 @@ void sotto_conn_watch(struct sotto_conn *c, int events)
     sotto_loop_work(c->loop, &c->work);
 }
 
-/* Chooses what to wait for. While bytes wait in `rest` the loop's work list wakes us. */
+/* Chooses what to wait for. While bytes wait in `input` the loop's work list wakes us. */
 static void watch(struct sotto_conn *c)
 {
     int events = 0;
@@ -185,7 +208,7 @@ static void watch(struct sotto_conn *c)
         events = c->handshake_events;
         break;
     case SOTTO_CONN_UP:
-        if (c->reading && c->rest.n == 0)
+        if (c->reading && !rest_waits(c))
             events |= UV_READABLE | (c->read_wants_write ? UV_WRITABLE : 0);
         break;
     case SOTTO_CONN_FINISHING:
@@ -296,7 +319,7 @@ static bool hand_out(struct sotto_conn *c, struct sotto_reader *in, int *share)
     enum sotto_err e;
 
     while (c->reading && *share > 0) {
-        e = sotto_stream_next(&c->stream, in, &frame);
+        e = sotto_stream_next(&c->input->stream, in, &frame);
         if (e == SOTTO_ERR_AGAIN)
             return true;
         if (e != 0) {
@@ -316,15 +339,21 @@ static bool hand_out(struct sotto_conn *c, struct sotto_reader *in, int *share)
 
 static bool hand_out_rest(struct sotto_conn *c, int *share)
 {
+    struct sotto_buf *rest = &c->input->rest;
     struct sotto_reader in;
 
-    sotto_reader_init(&in, c->rest.p, c->rest.n);
+    sotto_reader_init(&in, rest->p, rest->n);
     if (!hand_out(c, &in, share))
         return false;
-    sotto_buf_consume(&c->rest, c->rest.n - sotto_reader_left(&in));
-    if (c->rest.n == 0)
-        sotto_buf_free(&c->rest);
+    sotto_buf_consume(rest, rest->n - sotto_reader_left(&in));
+    if (rest->n == 0)
+        sotto_buf_free(rest);
     return true;
+}
+
+static void no_memory(struct sotto_conn *c)
+{
+    sotto_conn_fail(c, SOTTO_ERR_NOMEM, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
 }
 
 /* What the owner did not want in the middle of a record. */
@@ -332,9 +361,9 @@ static bool keep_rest(struct sotto_conn *c, const struct sotto_reader *in)
 {
     if (sotto_reader_left(in) == 0)
         return true;
-    if (sotto_buf_add(&c->rest, in->p, sotto_reader_left(in)) == 0)
+    if (sotto_buf_add(&c->input->rest, in->p, sotto_reader_left(in)) == 0)
         return true;
-    sotto_conn_fail(c, SOTTO_ERR_NOMEM, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
+    no_memory(c);
     return false;
 }
 
@@ -351,23 +380,22 @@ static void peer_closed(struct sotto_conn *c)
     char peer[SOTTO_ADDRESS_TEXT];
 
     sotto_address_port_text(&c->peer, peer);
-    if (sotto_stream_partial(&c->stream))
+    if (sotto_stream_partial(&c->input->stream))
         sotto_conn_fail(c, SOTTO_ERR_IO, "%s closed the connection in the middle of a frame", peer);
     else
         sotto_conn_fail(c, SOTTO_ERR_CLOSED, "%s closed the connection", peer);
 }
 
-/* True: the socket has no more for now. False: not up any more, or more may be there. */
-static bool read_turn(struct sotto_conn *c)
+static bool take_input(struct sotto_conn *c)
 {
     uint8_t *scratch = sotto_loop_scratch(c->loop);
     int share = TURN_FRAMES;
     size_t n, total = 0;
 
-    if (c->rest.n > 0 && !hand_out_rest(c, &share))
+    if (rest_waits(c) && !hand_out_rest(c, &share))
         return false;
     sotto_link_readable(c->link);
-    while (c->reading && c->rest.n == 0 && share > 0 && total < TURN_READ) {
+    while (c->reading && !rest_waits(c) && share > 0 && total < TURN_READ) {
         switch (sotto_link_read(c->link, scratch, SOTTO_LOOP_SCRATCH, &n)) {
         case SOTTO_LINK_OK:
             c->read_wants_write = false;
@@ -394,6 +422,21 @@ static bool read_turn(struct sotto_conn *c)
     return false;
 }
 
+/* True: the socket has no more for now. False: not up any more, or more may be there. */
+static bool read_turn(struct sotto_conn *c)
+{
+    bool drained;
+
+    if (!input_begin(c)) {
+        no_memory(c);
+        return false;
+    }
+    drained = take_input(c);
+    if (!rest_waits(c) && !sotto_stream_partial(&c->input->stream))
+        input_free(c);
+    return drained;
+}
+
 static void broke_off(struct sotto_conn *c, const char *when)
 {
     char peer[SOTTO_ADDRESS_TEXT];
@@ -408,9 +451,9 @@ static void read_input(struct sotto_conn *c)
 
     if (c->state != SOTTO_CONN_UP || !c->reading)
         return;
-    /* epoll reports neither what is in `rest` or in the link nor, after an error, what is in the
+    /* epoll reports neither what is in `input` or in the link nor, after an error, what is in the
      * socket. */
-    if (c->rest.n > 0 || (!drained && (c->hung_up || sotto_link_holds(c->link))))
+    if (rest_waits(c) || (!drained && (c->hung_up || sotto_link_holds(c->link))))
         sotto_loop_work(c->loop, &c->work);
     else if (c->hung_up)
         broke_off(c, ""); /* the error itself was told to a call that did not care */
@@ -622,7 +665,7 @@ static void conn_work(struct sotto_job *job)
 
     if (c->state == SOTTO_CONN_DIALLING) {
         if (c->hung_up)
-            sotto_conn_fail(c, SOTTO_ERR_NOMEM, "%s", sotto_err_text(SOTTO_ERR_NOMEM));
+            no_memory(c);
         else
             sotto_dial_begin(c);
         return;
@@ -641,7 +684,7 @@ static void conn_work(struct sotto_job *job)
             c->ops->writable(c->ctx, c);
     }
     if (c->state == SOTTO_CONN_UP && c->reading &&
-        (c->rest.n > 0 || c->hung_up || sotto_link_holds(c->link)))
+        (rest_waits(c) || c->hung_up || sotto_link_holds(c->link)))
         read_input(c);
     watch(c);
     sotto_conn_set_timer(c);

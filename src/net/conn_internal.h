@@ -28,6 +28,11 @@ enum sotto_conn_state {
     SOTTO_CONN_DEAD,
 };
 
+struct sotto_input {
+    struct sotto_stream stream;
+    struct sotto_buf rest; /* decrypted, but not handed out yet */
+};
+
 /* Kept small: a relay holds as many of these as people have devices. What only a phase of life
  * needs is allocated for that phase. */
 struct sotto_conn {
@@ -38,8 +43,7 @@ struct sotto_conn {
     struct sotto_dial *dial;    /* while DIALLING */
     struct sotto_socket socket; /* its deadline is the next of all of ours, moved lazily */
     struct sotto_job work, output;
-    struct sotto_stream stream;
-    struct sotto_buf rest; /* decrypted, but not handed out yet */
+    struct sotto_input *input; /* NULL: neither in the middle of a frame nor of handing out */
     struct sotto_queue queue;
     uint64_t deadline; /* DIALLING, TLS, FINISHING */
     uint64_t last_in, last_out;
