@@ -195,4 +195,3 @@ def main(names):
         sottolab.main([f for name, f in list(names.items()) if name.startswith("check_")])
     finally:
         Worlds.end()
-
