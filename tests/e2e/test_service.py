@@ -3,9 +3,11 @@
 """The relay as a service: sandbox, service manager, reload, metrics, log lines."""
 # sanitizers: address, thread
 import contextlib
+import errno
 import http.client
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -14,6 +16,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import puppet  # noqa: E402
 import rogue  # noqa: E402
 import sottolab  # noqa: E402
 from rogue import Account  # noqa: E402
@@ -68,6 +71,86 @@ def check_sandbox(lab):
         assert fields["Seccomp"] == ["2"], (thread, fields["Seccomp"])
         assert fields["NoNewPrivs"] == ["1"], (thread, fields["NoNewPrivs"])
     relay.running.until_err("sandbox: seccomp, ")
+
+
+def kernel_has_landlock(relay):
+    return "Landlock" in relay.running.until_err("sandbox: ").split("sandbox: ", 1)[1].split("\n")[0]
+
+
+def tries(relay, secret):
+    """What a relay gets that was taken over: a file outside its folder that its user may read, one of
+    its own, a socket, a process."""
+    with puppet.Puppet(relay.running.pid) as p:
+        assert p.call("getpid") == relay.running.pid
+        found = {"outside": p.call("openat", -100, p.text(secret), os.O_RDONLY),
+                 "own": p.call("openat", -100, p.text(os.path.join(relay.data, "relay.db")),
+                               os.O_RDONLY),
+                 "socket": p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)}
+        for fd in found.values():
+            if fd >= 0:
+                p.call("close", fd)
+    return found
+
+
+def check_sandbox_tried(lab):
+    """A relay of root's with --user that is taken over: no file outside, no call, no program, no way back
+    to root, though its user might; without the sandbox it can"""
+    need_sandbox()
+    if not puppet.possible():
+        raise sottolab.Skip("takes root and x86-64")
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise sottolab.Skip("there is no user nobody") from None
+    os.chmod(lab.dir, 0o755)
+    secret = lab.path("secret")
+    write(secret, "that everybody may read")
+    open_relay = lab.relay("--user", "nobody", "--no-sandbox")
+    try:
+        assert all(fd >= 0 for fd in tries(open_relay, secret).values())
+    except PermissionError:
+        raise sottolab.Skip("nobody may look into another process here") from None
+    relay = lab.relay("--user", "nobody")
+    for fields in status(relay.running.pid).values():
+        assert set(fields["Uid"]) == {str(nobody.pw_uid)} and int(fields["CapEff"][0], 16) == 0
+        assert fields["Seccomp"] == ["2"] and fields["NoNewPrivs"] == ["1"], fields
+    found = tries(relay, secret)
+    assert found["own"] >= 0 and found["socket"] == -errno.EPERM, found
+    if kernel_has_landlock(relay):
+        assert found["outside"] == -errno.EACCES, found
+    alice, bob = lab.people(relay, "alice", "bob")  # it goes on
+    alice.befriend(bob)
+    for call in (("setuid", 0), ("execve", "/bin/true", 0, 0)):
+        try:
+            with puppet.Puppet(relay.running.pid) as p:
+                got = p.call(call[0], *(p.text(a) if isinstance(a, str) else a for a in call[1:]))
+            raise AssertionError(f"{call} was answered {got}")
+        except puppet.Ended as e:
+            assert e.args[0] == signal.SIGSYS, (call, e.args)
+        relay.running.end()
+        relay.start()
+    bob.send("alice", "nothing is lost")
+    assert alice.receive()[0]["text"] == "nothing is lost"
+
+
+def check_sandbox_keeps_out(lab):
+    """A certificate that is linked to somewhere else after the start is not read; after a restart it
+    is"""
+    need_sandbox()
+    relay, other = lab.relay(), lab.relay()
+    if not kernel_has_landlock(relay):
+        raise sottolab.Skip("this kernel has no Landlock")
+    os.mkdir(lab.path("elsewhere"))
+    for name in ("server_cert.pem", "server_key.pem"):
+        own = os.path.join(relay.data, "cert", name)
+        shutil.copy(os.path.join(other.data, "cert", name), lab.path("elsewhere"))
+        os.symlink(lab.path(f"elsewhere/{name}"), own + ".new")
+        os.rename(own + ".new", own)
+    hup(relay, "the certificate was not reloaded")
+    assert relay.pin in relay.running.until_err("new connections get").split("new connections get")[1]
+    relay.stop()
+    relay.start()
+    assert relay.pin == other.pin
 
 
 def check_sandbox_off(lab):
