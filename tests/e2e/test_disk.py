@@ -6,9 +6,12 @@ namespaces of its own, where users may have some."""
 # timeout: 600
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import sottolab  # noqa: E402
@@ -95,6 +98,8 @@ def check_full(lab):
         alice, bob = lab.people(relay, "alice", "bob")
         alice.befriend(bob)
         texts = []
+        result = lab.run([sottolab.SOTTOD, "check", "--data", relay.data])
+        assert result.code == 1 and "are free under" in result.out and "make room" in result.out, result
         for _ in range(ROUNDS):
             ballast.fill()
             stored, refused = send_until_refused(alice, texts, "x" * 3000)
@@ -136,10 +141,21 @@ def check_full_and_killed(lab):
         assert got == [*stored, refused, "the last"], difference(got, stored)
 
 
+def health(relay):
+    """What a monitor is answered."""
+    at = re.search(r"metrics at (http://[^/]+)", relay.running.until_err("metrics at "))[1]
+    try:
+        with urllib.request.urlopen(f"{at}/health", timeout=sottolab.PATIENCE) as answer:
+            return answer.status
+    except urllib.error.HTTPError as e:
+        return e.code
+
+
 def check_people_who_are_there(lab):
     """on a full disk people who are both there go on talking; who is away gets it afterwards"""
     with small_disk(lab, 12) as folder:
-        relay, ballast = relay_on(lab, folder), Ballast(folder)
+        relay, ballast = relay_on(lab, folder, "--metrics", "127.0.0.1:0"), Ballast(folder)
+        assert health(relay) == 200
         alice, bob, carol = lab.people(relay, "alice", "bob", "carol")
         alice.befriend(bob)
         alice.befriend(carol)
@@ -159,6 +175,7 @@ def check_people_who_are_there(lab):
             chat.write(f"while it is full {n}\n")
             follower.until_out(f"while it is full {n}")
         assert alice.run("send", "carol", "still full").code != 0
+        assert health(relay) == 503
         fill += 1
         ballast.free()
         alice.send("bob", "after")
@@ -167,6 +184,7 @@ def check_people_who_are_there(lab):
         got = [m["text"].split()[0] for m in carol.receive(fill + 1)]
         assert got == [*map(str, range(1, fill)), "still", "and"], got
         assert chat.wait().code == 0
+        assert health(relay) == 200
 
 
 def main():
