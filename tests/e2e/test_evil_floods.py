@@ -34,7 +34,7 @@ class Reader:
         """Something of hers, which comes after all that was sent before."""
         text = self.w.text()
         self.w.alice.send("bob", text)
-        self.running.until_out(text)
+        until(text, lambda: self.running.out, lambda s: text in s, patience=5 * sottolab.PATIENCE)
         self.w.read.append(text)
 
     def most_memory(self):
@@ -161,7 +161,7 @@ def check_flood_of_rubbish(w):
     """A flood of different envelopes that do not open: memory and disk are bounded, and what is
     between is read"""
     few = 10 if sottolab.SANITIZER else 1
-    is_bounded(w, f"push-rubbish bob {20000 // few} 300", DISK)
+    is_bounded(w, f"push-rubbish bob {10000 // few} 300", DISK)
     is_bounded(w, f"push-rubbish bob {3000 // few} 60000", DISK)
     w.heals()
 
