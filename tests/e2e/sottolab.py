@@ -401,6 +401,24 @@ class Lab:
         self.close()
 
 
+def friends(lab, *names):
+    """A relay, and people of whom the first two are friends."""
+    relay = lab.relay()
+    people = lab.people(relay, *(names or ("alice", "bob")))
+    people[0].befriend(people[1])
+    return relay, *people
+
+
+def goes_on(alice, bob, texts):
+    """What was kept arrives once and in order, and so does what is written now."""
+    alice.send("bob", "and on")
+    assert [m["text"] for m in bob.receive(len(texts) + 1)] == [*texts, "and on"]
+    assert bob.json("receive") == []
+    assert alice.json("status")[0]["queued"] == 0
+    bob.send("alice", "an answer")
+    assert [m["text"] for m in alice.receive()] == ["an answer"]
+
+
 def run_check(check):
     """None: good; else what is wrong."""
     try:
