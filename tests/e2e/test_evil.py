@@ -14,7 +14,6 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import evil  # noqa: E402
-import sottolab  # noqa: E402
 from evil import (  # noqa: E402
     BEGIN, DENIED, FULL, GET_BUNDLE, GET_LINKS, GET_LISTS, GONE, LANE_CLOSED, LIST_CHANGED, NAME_GONE,
     PING, PUT_PREKEYS, QUOTA, REVOKED, SIGN_IN, SUBMIT, UNAVAILABLE, UNKNOWN_ACCOUNT, case, own_world)

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import sottolab  # noqa: E402
 from sottolab import friends, goes_on, until  # noqa: E402
 from test_sottod import Wire  # noqa: E402
-from test_trust import edited, other_byte  # noqa: E402
+from test_trust import boxes_of, edited, other_byte  # noqa: E402
 
 
 # ---- somebody in the relay's place ---------------------------------------------------------
