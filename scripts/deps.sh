@@ -73,7 +73,7 @@ flavour_flags() {
 # stamp_of FILES-STAMP FLAGS: what the library is made from, as one hash.
 stamp_of() { printf '%s|%s|%s\n' "$(cat "$src/stamp")" "$($cc --version | head -n1)" "$1" | sha256sum; }
 
-sqlcipher_defines="-DNDEBUG -DHAVE_STDINT_H=1 -DSQLITE_HAS_CODEC -DSQLITE_TEMP_STORE=2
+sqlcipher_defines="-DNDEBUG -DHAVE_STDINT_H=1 -DHAVE_FDATASYNC=1 -DSQLITE_HAS_CODEC -DSQLITE_TEMP_STORE=2
     -DSQLITE_EXTRA_INIT=sqlcipher_extra_init -DSQLITE_EXTRA_SHUTDOWN=sqlcipher_extra_shutdown
     -DSQLCIPHER_CRYPTO_OPENSSL -DSQLITE_ENABLE_FTS5 -DSQLITE_THREADSAFE=2 -DSQLITE_DQS=0
     -DSQLITE_DEFAULT_SYNCHRONOUS=2 -DSQLITE_DEFAULT_WAL_SYNCHRONOUS=2 -DSQLITE_USE_URI=0

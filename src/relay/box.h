@@ -68,6 +68,7 @@ struct answer_due {
     struct sotto_relay_conn *conn; /* NULL: gone, or refused already */
     uint32_t id, lane;
     bool refuse;
+    bool spilled; /* an envelope of it went to the disk */
     uint32_t left, count;
     uint64_t devices[];
 };

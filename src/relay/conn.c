@@ -193,6 +193,7 @@ void sotto_relay_conn_undo(struct sotto_relay_conn *c)
 
     c->s = u->state;
     c->out.n = u->out;
+    sotto_relay_unhold(c);
     for (size_t i = 0; i < u->id_count; i++)
         sotto_relay_refuse(c, u->ids[i], SOTTO_RELAY_UNAVAILABLE,
                            "the relay cannot store anything at the moment; try again later");
@@ -227,16 +228,6 @@ bool sotto_relay_wants_input(struct sotto_relay_conn *c)
 {
     c->wanted_input = wants_input(c);
     return c->wanted_input;
-}
-
-bool sotto_relay_ending(const struct sotto_relay_conn *c)
-{
-    return c->s.ending;
-}
-
-struct sotto_buf *sotto_relay_output(struct sotto_relay_conn *c)
-{
-    return &c->out;
 }
 
 void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending)
@@ -290,17 +281,25 @@ void sotto_relay_deliver(struct sotto_relay_conn *c, uint64_t seq, bool request,
         answered(c, sotto_hot_deliver(&c->out, seq, request, envelope));
 }
 
-void sotto_relay_stored(struct sotto_relay_conn *c, uint32_t id, const uint64_t *devices,
-                        size_t count)
+void sotto_relay_stored(struct sotto_relay_conn *c, uint32_t id, bool by_device,
+                        const uint64_t *devices, size_t count)
 {
-    if (!c->s.ending)
-        answered(c, sotto_hot_stored(&c->out, id, devices, count));
+    enum sotto_err e;
+
+    if (c->s.ending)
+        return;
+    e = by_device ? SOTTO_OK : sotto_relay_hold(c);
+    answered(c, e != 0 ? e : sotto_hot_stored(&c->out, id, devices, count));
 }
 
 void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a)
 {
-    if (!c->s.ending && (a->id != 0 || a->type >= SOTTO_ANS_DELIVER))
-        answered(c, sotto_answer_encode(a, NULL, &c->out));
+    enum sotto_err e;
+
+    if (c->s.ending || (a->id == 0 && a->type < SOTTO_ANS_DELIVER))
+        return;
+    e = sotto_relay_hold(c);
+    answered(c, e != 0 ? e : sotto_answer_encode(a, NULL, &c->out));
 }
 
 void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id)

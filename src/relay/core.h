@@ -19,6 +19,7 @@
 #define WINDOW_BYTES       (1024 * 1024)
 #define OUTPUT_HIGH        (256 * 1024) /* no more input, no more envelopes above this */
 #define OUTPUT_MAX         (8 * 1024 * 1024)
+#define OUTPUT_KEPT        (64 * 1024) /* room that stays when all has left */
 #define PREKEYS_LOW        20
 #define REQUEST_BOX_MAX    32
 #define REQUEST_SENDER_MAX 8
@@ -123,6 +124,7 @@ struct sotto_relay_conn {
     struct sotto_buf out;
     struct sotto_relay_conn *next_ready, *next_pump;
     struct allowance *allowance; /* its own, or its account's */
+    uint32_t safe, safe_next;    /* bytes of the output: hold.c */
     uint32_t pending;            /* bytes in the owner's hands */
     uint32_t undo;               /* its place in this turn, if it is touched */
 
@@ -136,6 +138,8 @@ struct sotto_relay_conn {
     struct assembly *assembly;
 
     bool ready;        /* in the list of sotto_relay_next() */
+    bool waits;        /* some of its output: for the sync under way, */
+    bool waits_next;   /* for the next one */
     bool pumping;      /* in the list of boxes to be looked at after the turn */
     bool touched;      /* by this turn */
     bool wanted_input; /* as last told */
@@ -173,6 +177,11 @@ struct effect_list { /* shared by effects of one turn */
     uint8_t bytes[];
 };
 
+struct hold_list { /* connections; NULL: closed since */
+    struct sotto_relay_conn **conns;
+    size_t count, room;
+};
+
 struct sotto_relay {
     const struct sotto_env *env;
     struct sotto_relay_store *store;
@@ -193,6 +202,12 @@ struct sotto_relay {
     bool in_turn;    /* a transaction is open */
     bool failing;    /* the last turn could not be committed */
     uint64_t undone; /* turns so far */
+
+    /* Transactions of this boot: committed, covered by the last sync that was begun, on the disk.
+     */
+    uint64_t written, syncing, durable;
+    bool sync_under_way;
+    struct hold_list waiting, waiting_next; /* for it, for the one after it */
 
     struct effect *effects;
     size_t effect_count, effect_room;
@@ -234,6 +249,16 @@ void sotto_relay_ready(struct sotto_relay_conn *c);
 /* Its box is looked at once the turn is over. */
 void sotto_relay_want_pump(struct sotto_relay_conn *c);
 
+/* --- hold.c --- */
+/* What is put into the output from now on may tell of what is not on the disk yet. NOMEM. */
+enum sotto_err sotto_relay_hold(struct sotto_relay_conn *c);
+/* Nothing of what was held for the next sync came to be written: it was undone. */
+void sotto_relay_release(struct sotto_relay *r);
+/* The output has been cut. */
+void sotto_relay_unhold(struct sotto_relay_conn *c);
+void sotto_relay_holds_forget(struct sotto_relay_conn *c); /* it is closed */
+void sotto_relay_holds_free(struct sotto_relay *r);
+
 /* --- conn.c --- */
 struct undo *sotto_relay_undo_of(const struct sotto_relay_conn *c); /* of one that is touched */
 /* Queues an answer. An answer that cannot be queued ends the connection. */
@@ -242,8 +267,8 @@ void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id);
 /* The two that nearly all answers are. */
 void sotto_relay_deliver(struct sotto_relay_conn *c, uint64_t seq, bool request,
                          struct sotto_bytes envelope);
-void sotto_relay_stored(struct sotto_relay_conn *c, uint32_t id, const uint64_t *devices,
-                        size_t count);
+void sotto_relay_stored(struct sotto_relay_conn *c, uint32_t id, bool by_device,
+                        const uint64_t *devices, size_t count);
 void sotto_relay_refuse(struct sotto_relay_conn *c, uint32_t id, enum sotto_relay_error code,
                         const char *text);
 void sotto_relay_refuse_until(struct sotto_relay_conn *c, uint32_t id, uint64_t retry_ms,

@@ -70,7 +70,7 @@ void sotto_answer_forget(struct sotto_relay *r, struct answer_due *a, size_t unt
 static void give(const struct answer_due *a)
 {
     if (!a->refuse) {
-        sotto_relay_stored(a->conn, a->id, a->devices, a->count);
+        sotto_relay_stored(a->conn, a->id, !a->spilled, a->devices, a->count);
         return;
     }
     sotto_relay_lanes_close(a->conn, a->lane);

@@ -303,6 +303,7 @@ static void keep_placed(struct sotto_relay *r, const struct placed *p)
         sotto_count(&r->counters, SOTTO_COUNT_STORED, 1);
     if (p->old_live == NULL)
         return;
+    p->old_live->answer->spilled = true;
     sotto_answer_ripen(r, p->old_live->answer, true);
     free(p->old_live);
 }

@@ -108,7 +108,9 @@ static enum sotto_err start(struct sotto_relay *r, const struct sotto_relay_conf
     /* Their tags were made under the key of an earlier boot. */
     if ((e = sotto_rs_handed_expire(r->store, UINT64_MAX)) != 0 || (e = sotto_mail_load(r)) != 0)
         return e;
-    return sotto_rs_boot(r->store, &r->epoch);
+    if ((e = sotto_rs_boot(r->store, &r->epoch)) != 0)
+        return e;
+    return sotto_rs_sync_later(r->store);
 }
 
 enum sotto_err sotto_relay_new(const struct sotto_env *env, struct sotto_relay_store *store,
@@ -172,6 +174,7 @@ void sotto_relay_free(struct sotto_relay *r)
         free(r->undos[i].ids);
     free(r->undos);
     answers_drop(r);
+    sotto_relay_holds_free(r);
     sotto_mail_free(r);
     sotto_relay_boxes_free(r);
     sotto_directory_forget_all(r);
@@ -300,6 +303,7 @@ void sotto_relay_closed(struct sotto_relay_conn *c)
     for (size_t i = 0; i < r->effect_count; i++)
         if (r->effects[i].conn == c)
             r->effects[i].conn = NULL;
+    sotto_relay_holds_forget(c);
     unlink_everywhere(r, c);
     r->conn_count--;
     sotto_relay_conn_free(c);
@@ -521,8 +525,10 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
             return e;
         sotto_relay_undo(r, e);
     }
-    if (r->in_turn)
+    if (r->in_turn) {
+        r->written++;
         sotto_count(&r->counters, SOTTO_COUNT_COMMITS, 1);
+    }
     /* A sweep often writes nothing, which works on a full disk too. */
     if (r->in_turn && r->failing && !r->sweeping)
         r->failing = storing_again();
@@ -545,6 +551,7 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
         sotto_relay_pump(c);
     }
     sotto_rs_mail_read_done(r->store);
+    sotto_relay_release(r);
     sotto_gauge(&r->counters, SOTTO_COUNT_WAITING, r->mail.waiting);
     sotto_gauge(&r->counters, SOTTO_COUNT_WAITING_BYTES, r->mail.waiting_bytes);
     sotto_gauge(&r->counters, SOTTO_COUNT_FAILING, r->failing);

@@ -10,13 +10,22 @@
  * The relay without sockets: connections, frames and time come in; frames come out. All that has
  * to survive goes through the store.
  *
- * Work is done in turns: whatever came in since the last sotto_relay_turn() is one transaction, and
- * nothing that depends on it leaves before it is committed. The owner hands in what happened, then
- * calls sotto_relay_turn(), then takes the output of each connection that sotto_relay_next() names:
+ * Work is done in turns: whatever came in since the last sotto_relay_turn() is one transaction. The
+ * owner hands in what happened, then calls sotto_relay_turn(), then takes the output of each
+ * connection that sotto_relay_next() names:
  *
  *     sotto_relay_open(), sotto_relay_frame(), sotto_relay_closed(), ...
  *     if (sotto_relay_turn(r) != 0) end the process
  *     while ((c = sotto_relay_next(r)) != NULL) send sotto_relay_output(c), ...
+ *
+ * A turn's transaction is whole then, and not yet durable. What depends on it is no output before
+ * the disk has it, which is the owner's to see to, at once or in another thread while turns go on:
+ *
+ *     if (sotto_relay_sync_due(r)) {
+ *         sotto_relay_sync_begun(r);
+ *         if (sotto_rs_sync(store) != 0) end the process       any thread
+ *         sotto_relay_synced(r);                               then a turn
+ *     }
  *
  * A turn that cannot be committed because the disk is full is undone whole: everybody who asked for
  * something in it is told to try again later, and the relay goes on.
@@ -33,8 +42,8 @@ struct sotto_relay_config {
     uint32_t quota_messages; /* per box */
     uint64_t quota_bytes;
     uint32_t lifetime_days;
-    /* Of one account over all its connections, before sign-in of one connection. Dear requests count
-     * for many. */
+    /* Of one account over all its connections, before sign-in of one connection. Dear requests
+     * count for many. */
     uint32_t requests_per_second;
     /* The rest may be 0: no limit. What an address is: relay/source.h. */
     uint32_t bytes_per_second;    /* the same */
@@ -91,21 +100,27 @@ void sotto_relay_frame(struct sotto_relay_conn *c, const uint8_t *body, size_t l
 void sotto_relay_closed(struct sotto_relay_conn *c);
 void *sotto_relay_ctx(const struct sotto_relay_conn *c);
 
-/* Commits and lets the answers go. IO: the disk did not take it, nothing is known any more: end
- * the process without sending anything (the store is whole at the next start). */
+/* Commits. IO: the disk did not take it, nothing is known any more: end the process without sending
+ * anything (the store is whole at the next start). */
 enum sotto_err sotto_relay_turn(struct sotto_relay *r);
+/* Something waits for the disk, and no sync is under way. */
+bool sotto_relay_sync_due(const struct sotto_relay *r);
+/* What was committed so far is what the next sotto_relay_synced() is about. */
+void sotto_relay_sync_begun(struct sotto_relay *r);
+void sotto_relay_synced(struct sotto_relay *r);
 /* After a turn: the next connection with something to send, or to be ended, or whose wish for
  * input changed. NULL: none. */
 struct sotto_relay_conn *sotto_relay_next(struct sotto_relay *r);
-/* Framed bytes; take them all and clear. */
-struct sotto_buf *sotto_relay_output(struct sotto_relay_conn *c);
-/* To be ended once its output is sent. */
+/* Framed bytes that may leave; until sotto_relay_taken(), which follows once they are sent. */
+struct sotto_bytes sotto_relay_output(const struct sotto_relay_conn *c);
+void sotto_relay_taken(struct sotto_relay_conn *c);
+/* To be ended once its output is sent, which is all that there will be. */
 bool sotto_relay_ending(const struct sotto_relay_conn *c);
 /* false: read no more from it until it is named by sotto_relay_next() again and this says true.
  * Look also after each frame: one chunk from the network may hold hundreds. */
 bool sotto_relay_wants_input(struct sotto_relay_conn *c);
 /* How much of the output still waits in the owner's hands: more envelopes follow when it shrinks.
- * To be told after each change that sotto_relay_output() or the network made. */
+ * To be told after each change that sotto_relay_taken() or the network made. */
 void sotto_relay_sent(struct sotto_relay_conn *c, size_t pending);
 
 /* Monotonic time at which sotto_relay_tick() has something to do. Follow it by a turn. */

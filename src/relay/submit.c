@@ -328,21 +328,46 @@ static enum sotto_err store(struct submit *s, size_t i, enum sotto_parcel_state 
     return SOTTO_OK;
 }
 
-static enum sotto_err apply(struct submit *s)
+static void answer_each(struct submit *s, const enum sotto_parcel_state *states)
 {
     struct sotto_answer a = {.id = s->id, .type = SOTTO_ANS_SUBMITTED};
-    enum sotto_err e = s->a->ephemeral ? SOTTO_OK : sotto_relay_write(s->c->r);
 
     a.u.submitted.count = s->a->count;
-    for (size_t i = 0; e == 0 && i < s->a->count; i++) {
+    for (size_t i = 0; i < s->a->count; i++) {
         a.u.submitted.results[i].device = s->a->parcels[i].device;
+        a.u.submitted.results[i].state = states[i];
+    }
+    sotto_relay_answer(s->c, &a);
+}
+
+/* Nearly always all are stored. */
+static void answer_submit(struct submit *s, const enum sotto_parcel_state *states)
+{
+    uint64_t devices[SOTTO_DEVICES_MAX];
+
+    for (size_t i = 0; i < s->a->count; i++) {
+        if (states[i] != SOTTO_PARCEL_STORED) {
+            answer_each(s, states);
+            return;
+        }
+        devices[i] = s->a->parcels[i].device;
+    }
+    sotto_relay_stored(s->c, s->id, false, devices, s->a->count);
+}
+
+static enum sotto_err apply(struct submit *s)
+{
+    enum sotto_parcel_state states[SOTTO_DEVICES_MAX];
+    enum sotto_err e = s->a->ephemeral ? SOTTO_OK : sotto_relay_write(s->c->r);
+
+    for (size_t i = 0; e == 0 && i < s->a->count; i++) {
         if (s->a->ephemeral)
-            a.u.submitted.results[i].state = pass_on(s, i);
+            states[i] = pass_on(s, i);
         else
-            e = store(s, i, &a.u.submitted.results[i].state);
+            e = store(s, i, &states[i]);
     }
     if (e == 0)
-        sotto_relay_answer(s->c, &a);
+        answer_submit(s, states);
     return e;
 }
 

@@ -240,7 +240,7 @@ enum sotto_err sotto_metrics_print(struct sotto_metrics *m,
     }
     gauge(&p, "connections_max", "Connections that may be open", now->connections_max);
     print_refusals(&p, counters, count);
-    print_histogram(&p, "commit_seconds", "How long storing took, from the turn's end to the disk",
+    print_histogram(&p, "commit_seconds", "How long it took until the disk had what was stored",
                     counters, count, offsetof(struct sotto_counters, commit));
     print_histogram(&p, "turn_seconds", "How long a turn took, with all that it sent", counters,
                     count, offsetof(struct sotto_counters, turn));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Core, store, loop and TLS of a relay put together. All that arrives in one turn of the loop is
- * one transaction: it is committed just before the loop sleeps, and then the answers leave.
+ * one transaction: it is committed just before the loop sleeps, synced by a thread of its own while
+ * the loop goes on, and then the answers leave.
  */
 #include "run/relay.h"
 
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -26,12 +28,14 @@
 #include "run/operator.h"
 #include "run/relay_metrics.h"
 #include "run/relay_open.h"
+#include "run/syncer.h"
 #include "run/worker.h"
 #include "wire/invite.h"
 
-#define WHY          1024
-#define CERT_LOOK_MS (24 * 3600 * 1000ull) /* renews one of our own in time */
-#define SPARE_FILES  64                    /* descriptors that are not connections */
+#define WHY              1024
+#define CERT_LOOK_MS     (24 * 3600 * 1000ull) /* renews one of our own in time */
+#define SPARE_FILES      64                    /* descriptors that are not connections */
+#define WRITE_AHEAD_FREE (64ull * 1024 * 1024)
 
 static const struct sotto_listen_limits limits = {
     .handshake_ms = 10 * 1000,
@@ -69,6 +73,8 @@ struct server {
     struct sotto_signal *term, *intr, *hup;
     struct sotto_operator *operator;
     struct sotto_workers *workers; /* NULL: this thread does it all */
+    struct sotto_syncer *syncer;
+    uint64_t sync_began; /* 0: nobody wants to know */
     struct link *links;
     struct sotto_gate *gate;
     bool stopping;
@@ -143,11 +149,11 @@ static void link_read(struct link *l, bool on)
         sotto_remote_read(l->remote, on);
 }
 
-static enum sotto_err link_write(struct link *l, const struct sotto_buf *b)
+static enum sotto_err link_write(struct link *l, struct sotto_bytes b)
 {
-    l->written += b->n;
-    return l->net != NULL ? sotto_conn_write(l->net, b->p, b->n)
-                          : sotto_remote_write(l->remote, b->p, b->n);
+    l->written += b.n;
+    return l->net != NULL ? sotto_conn_write(l->net, b.p, b.n)
+                          : sotto_remote_write(l->remote, b.p, b.n);
 }
 
 /* What was written still leaves. */
@@ -158,6 +164,34 @@ static void link_finish(struct link *l)
     else
         sotto_remote_finish(l->remote);
     link_free(l);
+}
+
+/* --- the disk --- */
+
+/* The store is in a state that nobody knows, so nothing more may be promised. What was acknowledged
+ * is on disk, and the next start finds it. */
+static void die(void)
+{
+    sotto_log_event(SOTTO_LOG_LOCAL, "disk",
+                    "the disk failed while storing; ending at once, so that nothing is promised "
+                    "that is not kept. Look at the disk (dmesg), then start again");
+    _exit(1);
+}
+
+/* In the syncer's thread. */
+static enum sotto_err sync_store(void *ctx)
+{
+    return sotto_rs_sync(((struct server *)ctx)->parts.store);
+}
+
+/* What was committed since the last sync is the next one's; how long the disk takes is noted. */
+static void sync_begin(struct server *s)
+{
+    if (!sotto_relay_sync_due(s->relay))
+        return;
+    sotto_relay_sync_begun(s->relay);
+    s->sync_began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
+    sotto_syncer_go(s->syncer);
 }
 
 /* --- in this thread --- */
@@ -257,34 +291,20 @@ static void remote_closed(void *link)
 
 static void flush(struct link *l)
 {
-    struct sotto_buf *out = sotto_relay_output(l->core);
-    bool ending = sotto_relay_ending(l->core);
+    struct sotto_bytes out = sotto_relay_output(l->core);
 
-    if (out->n > 0 && link_write(l, out) != 0) {
+    if (out.n > 0 && link_write(l, out) != 0) {
         sotto_log_local("a connection was ended: its output could not be queued");
         link_finish(l);
         return;
     }
-    if (out->room > 64 * 1024)
-        sotto_buf_free(out);
-    else
-        out->n = 0;
-    if (ending) {
+    sotto_relay_taken(l->core);
+    if (sotto_relay_ending(l->core)) {
         link_finish(l);
         return;
     }
     sotto_relay_sent(l->core, link_pending(l));
     link_read(l, sotto_relay_wants_input(l->core));
-}
-
-/* The store is in a state that nobody knows, so nothing more may be promised. What was acknowledged
- * is on disk, and the next start finds it. */
-static void die(void)
-{
-    sotto_log_event(SOTTO_LOG_LOCAL, "disk",
-                    "the disk failed while storing; ending at once, so that nothing is promised "
-                    "that is not kept. Look at the disk (dmesg), then start again");
-    _exit(1);
 }
 
 static void set_timer(struct server *s)
@@ -294,16 +314,17 @@ static void set_timer(struct server *s)
     sotto_timer_start(s->timer, at > now ? at - now : 0);
 }
 
-/* Ends the core's turn; how long the disk took for it, if it was needed, is noted. */
-static void commit(struct server *s)
+static void sync_end(struct server *s)
 {
-    const _Atomic uint64_t *commits = &sotto_relay_counters(s->relay)->v[SOTTO_COUNT_COMMITS];
-    uint64_t before = *commits, began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
+    enum sotto_err e;
 
-    if (sotto_relay_turn(s->relay) != 0)
+    if (!sotto_syncer_take(s->syncer, &e))
+        return;
+    if (e != 0)
         die();
-    if (began != 0 && *commits != before)
-        sotto_observe(&s->metrics.counters.commit, sotto_relay_clock_us() - began);
+    if (s->sync_began != 0)
+        sotto_observe(&s->metrics.counters.commit, sotto_relay_clock_us() - s->sync_began);
+    sotto_relay_synced(s->relay);
 }
 
 static void turn(void *ctx)
@@ -312,17 +333,32 @@ static void turn(void *ctx)
     struct sotto_relay_conn *c;
     uint64_t began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
 
+    sync_end(s);
     sotto_workers_take(s->workers);
     do {
-        commit(s);
+        if (sotto_relay_turn(s->relay) != 0)
+            die();
         while ((c = sotto_relay_next(s->relay)) != NULL)
             flush(sotto_relay_ctx(c));
     } while (sotto_relay_deadline(s->relay) == 0);
+    sync_begin(s);
     sotto_workers_give(s->workers);
     if (began != 0)
         sotto_observe(&s->metrics.counters.turn, sotto_relay_clock_us() - began);
     if (!s->stopping)
         set_timer(s);
+}
+
+/* Nothing waits for the disk afterwards. */
+static void turn_durable(void *ctx)
+{
+    struct server *s = ctx;
+
+    turn(s);
+    while (sotto_syncer_busy(s->syncer)) {
+        sotto_syncer_wait(s->syncer);
+        turn(s);
+    }
 }
 
 static void tick(void *ctx)
@@ -497,9 +533,9 @@ static void on_stop(void *ctx)
         sotto_listener_free(s->listeners[i]);
     s->listener_count = 0;
     sotto_workers_deaf(s->workers);
-    turn(s);
+    turn_durable(s);
     sotto_relay_shutdown(s->relay);
-    turn(s);
+    turn_durable(s);
     while (s->links != NULL) { /* TLS was not up yet */
         sotto_conn_free(s->links->net);
         link_free(s->links);
@@ -565,10 +601,25 @@ static void concrete_host(const char *wildcard, char ret[256])
     freeifaddrs(all);
 }
 
+/* Only where there is room enough that nobody misses it. */
+static void write_ahead(struct server *s)
+{
+    struct statvfs fs;
+    enum sotto_err e;
+
+    if (statvfs(s->parts.folder.path, &fs) != 0 ||
+        (uint64_t)fs.f_bavail * fs.f_frsize < WRITE_AHEAD_FREE)
+        return;
+    if ((e = sotto_rs_write_ahead(s->parts.store)) != 0)
+        sotto_log_local("the store's log could not be written ahead (%s): storing takes longer",
+                        sotto_err_text(e));
+}
+
 static enum sotto_err note_address(struct server *s)
 {
     struct sotto_relay_address a = s->bound[0];
     char text[SOTTO_RELAY_ADDRESS_TEXT];
+    enum sotto_err e;
 
     if (s->o->has_public) {
         a = s->o->public_address;
@@ -580,7 +631,10 @@ static enum sotto_err note_address(struct server *s)
     sotto_relay_address_print(&a, text);
     sotto_log_info("invites name %s%s", text,
                    s->o->has_public ? "" : " (another: --public HOST[:PORT])");
-    return sotto_rs_address_put(s->parts.store, text);
+    if ((e = sotto_rs_address_put(s->parts.store, text)) != 0)
+        return e;
+    write_ahead(s);
+    return sotto_rs_sync(s->parts.store);
 }
 
 static enum sotto_err listen_on(struct server *s, const struct sotto_relay_address *a, char *why,
@@ -640,6 +694,16 @@ static enum sotto_err listen_all(struct server *s, char *why, size_t room)
     return e;
 }
 
+static enum sotto_err start_syncer(struct server *s, char *why, size_t room)
+{
+    enum sotto_err e = sotto_syncer_start(s->loop, sync_store, s, &s->syncer);
+
+    if (e != 0)
+        snprintf(why, room, "the thread that waits for the disk does not start: %s",
+                 sotto_err_text(e));
+    return e;
+}
+
 /* This thread is one of them. */
 static enum sotto_err start_workers(struct server *s, char *why, size_t room)
 {
@@ -696,7 +760,7 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
                  sotto_err_text(e));
         return e;
     }
-    if ((e = sotto_operator_listen(s->loop, s->parts.folder.path, s->relay, turn, s,
+    if ((e = sotto_operator_listen(s->loop, s->parts.folder.path, s->relay, turn_durable, s,
                                    &s->operator)) != 0) {
         snprintf(why, room, "%s/operator.sock cannot be made: %s", s->parts.folder.path,
                  sotto_err_text(e));
@@ -705,9 +769,11 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
     if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay, s->gate, why,
                                       room)) != 0)
         return e;
-    if ((e = sotto_relay_confine(&s->parts, s->o, why, room)) != 0)
+    /* Threads inherit the sandbox. */
+    if ((e = sotto_relay_confine(&s->parts, s->o, why, room)) != 0 ||
+        (e = start_syncer(s, why, room)) != 0)
         return e;
-    return start_workers(s, why, room); /* threads inherit the sandbox */
+    return start_workers(s, why, room);
 }
 
 static void stop(struct server *s)
@@ -715,6 +781,7 @@ static void stop(struct server *s)
     sotto_workers_quit(s->workers);
     sotto_loop_settle(s->loop); /* our own goodbyes, while theirs leave: two seconds at most */
     sotto_workers_stop(s->workers);
+    sotto_syncer_stop(s->syncer);
     sotto_operator_free(s->operator); /* while the folder is still ours */
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_free(s->listeners[i]);

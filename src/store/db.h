@@ -51,6 +51,20 @@ void sotto_db_close(struct sotto_db *db);
 enum sotto_err sotto_db_begin(struct sotto_db *db);
 enum sotto_err sotto_db_commit(struct sotto_db *db);
 void sotto_db_rollback(struct sotto_db *db); /* nothing when there is no transaction */
+/*
+ * From here on, as long as the connection lives, a commit is whole but not durable: that it is
+ * after the next sotto_db_sync(), which another thread may call while this one goes on. Not for an
+ * encrypted database, whose connection may be made anew. STATE: inside a transaction.
+ */
+enum sotto_err sotto_db_sync_later(struct sotto_db *db);
+/*
+ * Writes the log in full once, after sotto_db_sync_later(): a sync of what only replaces bytes takes
+ * the disk half as long as one that has to note that the file has grown. The room is used in any
+ * case once so much was written. FULL, IO: it stays as long as it got, and nothing else has changed.
+ */
+enum sotto_err sotto_db_write_ahead(struct sotto_db *db);
+/* What was committed before this call is on the disk. IO: nothing is known about it any more. */
+enum sotto_err sotto_db_sync(struct sotto_db *db);
 
 /*
  * One statement with parameters by a format, one letter each: i int64_t, u uint64_t (stored as the

@@ -30,6 +30,7 @@ struct sotto_db {
     size_t used, room;
     sqlite3_blob *blob; /* of blob_table; NULL: none open */
     const char *blob_table;
+    sqlite3_file *log; /* sotto_db_sync_later(): the WAL; else NULL */
     char *path;
 };
 

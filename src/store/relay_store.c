@@ -118,6 +118,21 @@ void sotto_rs_rollback(struct sotto_relay_store *s)
     sotto_db_rollback(s->db);
 }
 
+enum sotto_err sotto_rs_sync_later(struct sotto_relay_store *s)
+{
+    return sotto_db_sync_later(s->db);
+}
+
+enum sotto_err sotto_rs_write_ahead(struct sotto_relay_store *s)
+{
+    return sotto_db_write_ahead(s->db);
+}
+
+enum sotto_err sotto_rs_sync(struct sotto_relay_store *s)
+{
+    return sotto_db_sync(s->db);
+}
+
 /* --- the relay itself --- */
 
 static enum sotto_err meta_get(struct sotto_relay_store *s, const char *key, void *ret, size_t len)

@@ -134,23 +134,32 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
 static void flush(struct link *l)
 {
     SOTTO_AUTO_BUF twisted = SOTTO_BUF(512 * 1024 * 1024);
-    struct sotto_buf *out = sotto_relay_output(l->core);
-    bool ending = sotto_relay_ending(l->core);
+    struct sotto_bytes out = sotto_relay_output(l->core);
     size_t at = 0, len;
 
-    for (; at < out->n; at += SOTTO_FRAME_HEADER + len) {
-        len = sotto_get_u32(out->p + at);
-        evil_answer(&l->peer, out->p + at + SOTTO_FRAME_HEADER, len, &twisted);
+    for (; at < out.n; at += SOTTO_FRAME_HEADER + len) {
+        len = sotto_get_u32(out.p + at);
+        evil_answer(&l->peer, out.p + at + SOTTO_FRAME_HEADER, len, &twisted);
     }
-    sotto_buf_clear(out);
+    sotto_relay_taken(l->core);
     say(l, &twisted);
-    if (ending) {
+    if (sotto_relay_ending(l->core)) {
         sotto_conn_finish(l->net);
         link_free(l);
         return;
     }
     sotto_relay_sent(l->core, sotto_conn_pending(l->net));
     sotto_conn_read(l->net, sotto_relay_wants_input(l->core));
+}
+
+static void sync_store(struct server *s)
+{
+    if (!sotto_relay_sync_due(s->relay))
+        return;
+    sotto_relay_sync_begun(s->relay);
+    if (sotto_rs_sync(s->parts.store) != 0)
+        evil_fail("the disk failed");
+    sotto_relay_synced(s->relay);
 }
 
 static void turn(void *ctx)
@@ -162,6 +171,7 @@ static void turn(void *ctx)
     do {
         if (sotto_relay_turn(s->relay) != 0)
             evil_fail("the disk failed");
+        sync_store(s);
         while ((c = sotto_relay_next(s->relay)) != NULL)
             flush(sotto_relay_ctx(c));
     } while ((at = sotto_relay_deadline(s->relay)) == 0);

@@ -322,12 +322,19 @@ static int fate(const struct inode *i)
         die();
         return SQLITE_IOERR_WRITE;
     }
-    if (disk.full_left > 0 && in_folder(i->path, disk.full)) {
-        disk.full_left--;
-        sim_disk_count.full++;
-        return SQLITE_FULL;
-    }
     return SQLITE_OK;
+}
+
+/* Only who writes finds a disk full: a sync that fails is another error. */
+static int write_fate(const struct inode *i)
+{
+    int rc = fate(i);
+
+    if (rc != SQLITE_OK || disk.full_left == 0 || !in_folder(i->path, disk.full))
+        return rc;
+    disk.full_left--;
+    sim_disk_count.full++;
+    return SQLITE_FULL;
 }
 
 void sim_disk_die(const char *folder, unsigned ops, enum sim_loss loss)
@@ -352,6 +359,14 @@ void sim_disk_calm(void)
 bool sim_disk_dead(const char *folder)
 {
     return disk.dead[0] != '\0' && strcmp(disk.dead, folder) == 0;
+}
+
+bool sim_disk_unsynced(const char *folder)
+{
+    for (const struct inode *i = disk.nodes; i != NULL; i = i->next)
+        if (!i->unlinked && i->first != NULL && in_folder(i->path, folder))
+            return true;
+    return false;
 }
 
 /* --- SQLite's methods --- */
@@ -388,7 +403,7 @@ static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
     struct inode *i = node(f);
-    int rc = fate(i);
+    int rc = write_fate(i);
 
     if (rc != SQLITE_OK)
         return rc;
@@ -401,7 +416,7 @@ static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 static int f_truncate(sqlite3_file *f, sqlite3_int64 n)
 {
     struct inode *i = node(f);
-    int rc = fate(i);
+    int rc = write_fate(i);
 
     if (rc != SQLITE_OK)
         return rc;
@@ -530,7 +545,7 @@ static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
 static int v_delete(sqlite3_vfs *v, const char *name, int sync_folder)
 {
     struct inode *i = find(name);
-    int rc = i == NULL ? SQLITE_IOERR_DELETE_NOENT : fate(i);
+    int rc = i == NULL ? SQLITE_IOERR_DELETE_NOENT : write_fate(i);
 
     if (rc == SQLITE_OK)
         unlink_node(i);

@@ -33,6 +33,7 @@ void sim_disk_die(const char *folder, unsigned ops, enum sim_loss loss);
 void sim_disk_fill(const char *folder, unsigned count);
 void sim_disk_calm(void); /* no fault is set any more */
 bool sim_disk_dead(const char *folder);
+bool sim_disk_unsynced(const char *folder); /* a power cut would lose something */
 
 /* FOLDER/name and its WAL as they would be found after the loss; a dead machine's as they were when
  * it died. */

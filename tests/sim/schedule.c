@@ -31,6 +31,7 @@ const struct rig_disk sim_rig_disk = {
     .copy = copy_of,
     .drop = sim_disk_drop,
     .dead = sim_disk_dead,
+    .unsynced = sim_disk_unsynced,
 };
 
 /* --- faults --- */
@@ -204,15 +205,31 @@ static void old_relay(struct sim_run *s)
     }
 }
 
+/* When people have just read what the disk is to have. */
+static void kill_relay_later(struct sim_run *s)
+{
+    rig_trace("%u: the relay is going to be killed after a sync", s->now);
+    s->w->kill_after_sync = 1 + roll(s, 12);
+}
+
+static void kill_relay(struct sim_run *s)
+{
+    choose_loss(s);
+    if (roll(s, 2) == 0) {
+        kill_relay_later(s);
+        return;
+    }
+    rig_trace("%u: the relay is killed%s", s->now,
+              loss_of_kills == SIM_POWER_CUT ? " by a power cut" : "");
+    relay_kill(s->w);
+}
+
 static void some_relay(struct sim_run *s)
 {
     if (may(s, SIM_OLD_RELAY) && roll(s, 3) == 0) {
         old_relay(s);
     } else if (may(s, SIM_KILLS) && roll(s, 3) == 0) {
-        choose_loss(s);
-        rig_trace("%u: the relay is killed%s", s->now,
-                  loss_of_kills == SIM_POWER_CUT ? " by a power cut" : "");
-        relay_kill(s->w);
+        kill_relay(s);
     } else if (may(s, SIM_KILLS) && roll(s, 8) == 0) {
         rig_trace("%u: the relay is stopped in order", s->now);
         relay_stop(s->w);
@@ -458,9 +475,14 @@ bool sim_run(struct sim_run *s, struct world *w, uint64_t seed, unsigned faults)
         s->account[i] = i / 2;
     sim_disk_seed(seed);
     w->dice = s->dice ^ 0x5555;
+    w->slow_sync = true;
     if (may(s, SIM_REPEATS)) {
         w->carry = carry;
         w->carry_ctx = s;
+    }
+    if (may(s, SIM_KILLS)) {
+        choose_loss(s);
+        kill_relay_later(s);
     }
     if (may(s, SIM_QUOTA)) {
         w->config.quota_messages = 24;

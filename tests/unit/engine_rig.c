@@ -344,15 +344,25 @@ void rig_phone_after(struct phone *p)
     p->dial_now = false;
 }
 
+static unsigned next_turn(struct world *w)
+{
+    if (w->dice == 0)
+        return ++w->turn;
+    w->dice ^= w->dice << 13;
+    w->dice ^= w->dice >> 7;
+    w->dice ^= w->dice << 17;
+    return (unsigned)(w->dice >> 33);
+}
+
 /* --- the relay's side --- */
 
 static void take_relay_output(struct sotto_relay_conn *c)
 {
     struct phone *p = sotto_relay_ctx(c);
-    struct sotto_buf *out = sotto_relay_output(c);
+    struct sotto_bytes out = sotto_relay_output(c);
 
-    assert_int_equal(sotto_buf_add(&p->down, out->p, out->n), SOTTO_OK);
-    sotto_buf_clear(out);
+    assert_int_equal(sotto_buf_add(&p->down, out.p, out.n), SOTTO_OK);
+    sotto_relay_taken(c);
     if (sotto_relay_ending(c)) {
         sotto_relay_closed(c); /* what it said last is still under way */
         p->conn = NULL;
@@ -372,10 +382,8 @@ static void relay_hand_out(struct world *w)
 }
 
 /* As the program: it ends when the disk fails while it stores. false: it is another one now. */
-static bool relay_turn(struct world *w)
+static bool relay_lives(struct world *w, enum sotto_err e)
 {
-    enum sotto_err e = sotto_relay_turn(w->relay);
-
     if (e == SOTTO_OK && !rig_is_dead(w, w->relay_path))
         return true;
     rig_trace("the relay died while it wrote");
@@ -385,15 +393,56 @@ static bool relay_turn(struct world *w)
     return false;
 }
 
-void rig_relay_turn(struct world *w)
+static bool relay_turn(struct world *w)
 {
-    if (w->relay == NULL)
-        return;
+    return relay_lives(w, sotto_relay_turn(w->relay));
+}
+
+static bool relay_turns(struct world *w)
+{
     do {
         if (!relay_turn(w))
-            return;
+            return false;
         relay_hand_out(w);
     } while (sotto_relay_deadline(w->relay) == 0);
+    return true;
+}
+
+/* When a sync begins the disk has all of it already, or it will have it at the end: with what came
+ * since, which it is not told to keep. false: the relay died of it. */
+static bool sync_begins(struct world *w)
+{
+    sotto_relay_sync_begun(w->relay);
+    w->syncing = true;
+    w->sync_at_end = w->slow_sync && next_turn(w) % 2 == 0;
+    return w->sync_at_end || relay_lives(w, sotto_rs_sync(w->store));
+}
+
+static bool sync_ends(struct world *w)
+{
+    w->syncing = false;
+    if (w->sync_at_end && !relay_lives(w, sotto_rs_sync(w->store)))
+        return false;
+    sotto_relay_synced(w->relay);
+    if (w->kill_after_sync > 0 && w->disk->unsynced(w->relay_path)) {
+        w->kill_in = w->kill_after_sync;
+        w->kill_after_sync = 0;
+    }
+    return relay_turns(w);
+}
+
+void rig_relay_turn(struct world *w)
+{
+    if (w->relay == NULL || !relay_turns(w))
+        return;
+    while (w->syncing || sotto_relay_sync_due(w->relay)) {
+        if (!w->syncing && !sync_begins(w))
+            return;
+        if (w->slow_sync && next_turn(w) % 16 != 0)
+            return; /* the rest goes on meanwhile */
+        if (!sync_ends(w))
+            return;
+    }
 }
 
 /* --- frames --- */
@@ -541,20 +590,15 @@ static bool carry(struct phone *p, enum way way)
     return way == UP ? carry_up(p) : carry_down(p);
 }
 
-static unsigned next_turn(struct world *w)
-{
-    if (w->dice == 0)
-        return ++w->turn;
-    w->dice ^= w->dice << 13;
-    w->dice ^= w->dice >> 7;
-    w->dice ^= w->dice << 17;
-    return (unsigned)(w->dice >> 33);
-}
-
 bool world_step(struct world *w)
 {
     unsigned start = next_turn(w), ways = (unsigned)w->phone_count * 2;
 
+    if (w->kill_in > 0 && --w->kill_in == 0 && w->relay != NULL) {
+        rig_trace("the relay is killed, soon after a sync");
+        relay_kill(w);
+        return true;
+    }
     for (size_t i = 0; i < w->phone_count; i++)
         if (may_dial(w->phones[i])) {
             dial(w->phones[i]);
@@ -567,7 +611,10 @@ bool world_step(struct world *w)
         if (carry(w->phones[at / 2], at % 2 == 0 ? UP : DOWN))
             return true;
     }
-    return false;
+    if (w->relay == NULL || !w->syncing)
+        return false;
+    (void)sync_ends(w);
+    return true;
 }
 
 void world_run(struct world *w)

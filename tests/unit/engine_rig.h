@@ -60,6 +60,7 @@ struct rig_disk {
     void (*copy)(const char *from, const char *to, const char *name, bool crash);
     void (*drop)(const char *folder);
     bool (*dead)(const char *folder);
+    bool (*unsynced)(const char *folder);
 };
 
 struct world {
@@ -78,6 +79,11 @@ struct world {
     unsigned long carried;
     uint64_t
         dice; /* 0: everybody in turn; else the state of the generator that chooses who is next */
+    bool slow_sync; /* with dice: the relay's syncs take a while, during which the rest goes on */
+    bool syncing, sync_at_end;
+    /* The relay dies so many steps after the next sync during which more was committed; from now.
+     */
+    unsigned kill_after_sync, kill_in;
     struct fault fault;
     carry_fn *carry;
     void *carry_ctx;

@@ -26,7 +26,10 @@ static sqlite3_file *real(sqlite3_file *f)
 static int fate(bool is_sync)
 {
     faulty.calls++;
-    if (faulty.left < 0 || (faulty.only_sync && !is_sync))
+    /* A disk is found full by who writes: a sync that fails is SQLITE_IOERR_FSYNC, whatever errno.
+     */
+    if (faulty.left < 0 || (faulty.only_sync && !is_sync) ||
+        (is_sync && faulty.result == SQLITE_FULL))
         return SQLITE_OK;
     if (faulty.left > 0) {
         faulty.left--;

@@ -108,14 +108,13 @@ void rig_crash(struct rig *r)
 
 static void take_output(struct client *c)
 {
-    struct sotto_buf *out = sotto_relay_output(c->conn);
-    bool ending = sotto_relay_ending(c->conn);
+    struct sotto_bytes out = sotto_relay_output(c->conn);
 
-    assert_int_equal(sotto_buf_add(&c->in, out->p, out->n), 0);
+    assert_int_equal(sotto_buf_add(&c->in, out.p, out.n), 0);
     if (c->deaf)
-        c->pending += out->n;
-    out->n = 0;
-    if (ending) {
+        c->pending += out.n;
+    sotto_relay_taken(c->conn);
+    if (sotto_relay_ending(c->conn)) {
         sotto_relay_closed(c->conn);
         c->conn = NULL;
         return;
@@ -124,20 +123,37 @@ static void take_output(struct client *c)
     (void)sotto_relay_wants_input(c->conn);
 }
 
-void rig_turn(struct rig *r)
+/* false: the relay has died. */
+static bool survives(struct rig *r, enum sotto_err e)
+{
+    r->dead = r->mortal && e == SOTTO_ERR_IO;
+    if (!r->dead)
+        assert_int_equal(e, 0);
+    return !r->dead;
+}
+
+void rig_turn_unsynced(struct rig *r)
 {
     struct sotto_relay_conn *conn;
 
     do {
-        enum sotto_err e = r->dead ? SOTTO_ERR_IO : sotto_relay_turn(r->relay);
-
-        r->dead = r->mortal && e == SOTTO_ERR_IO;
-        if (r->dead)
+        if (!survives(r, r->dead ? SOTTO_ERR_IO : sotto_relay_turn(r->relay)))
             return;
-        assert_int_equal(e, 0);
         while ((conn = sotto_relay_next(r->relay)) != NULL)
             take_output(sotto_relay_ctx(conn));
     } while (sotto_relay_deadline(r->relay) == 0);
+}
+
+void rig_turn(struct rig *r)
+{
+    rig_turn_unsynced(r);
+    while (!r->dead && sotto_relay_sync_due(r->relay)) {
+        sotto_relay_sync_begun(r->relay);
+        if (!survives(r, sotto_rs_sync(r->store)))
+            return;
+        sotto_relay_synced(r->relay);
+        rig_turn_unsynced(r);
+    }
 }
 
 void rig_pass(struct rig *r, uint64_t ms)

@@ -36,6 +36,8 @@ void rig_restart(struct rig *r);
 void rig_crash(struct rig *r);
 /* Commits and hands out what leaves. */
 void rig_turn(struct rig *r);
+/* Without the disk: what waits for it stays. */
+void rig_turn_unsynced(struct rig *r);
 /* Time passes; the tick runs when it is due. */
 void rig_pass(struct rig *r, uint64_t ms);
 /* An invite in the store. */
