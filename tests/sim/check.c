@@ -64,10 +64,18 @@ static bool was_not_asked_for(const struct sim_run *s, unsigned at)
            phone_quarantined(s->w->phones[at]) > ASKED;
 }
 
+/* It had come, and had not opened yet: that it has to be asked for is forgotten with the newer
+ * copy, as what was read since is. Its user is told so. */
+static bool was_put_back_unopened(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+{
+    return ever(s->restored[at]) && s->unopened[at] && m->when <= s->restored[at];
+}
+
 /* Nobody has it any more who could send it again, or would. */
 static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
-    if (s->revoked[m->from] || m->refused || was_not_asked_for(s, at))
+    if (s->revoked[m->from] || m->refused || was_not_asked_for(s, at) ||
+        was_put_back_unopened(s, m, at))
         return true;
     if (!lost_with_the_copy(s, m))
         return false;

@@ -154,6 +154,7 @@ static void old_copy(struct sim_run *s, unsigned at)
         if (p->engine == NULL)
             phone_start(p);
         rig_trace("%u: %s is as it was", s->now, p->name);
+        s->unopened[at] = phone_quarantined(p) > 0;
         phone_restore(p, "copy");
         s->restored[at] = s->now;
     }
@@ -215,7 +216,7 @@ static void kill_relay_later(struct sim_run *s)
 static void kill_relay(struct sim_run *s)
 {
     choose_loss(s);
-    if (roll(s, 2) == 0) {
+    if (roll(s, 3) > 0) {
         kill_relay_later(s);
         return;
     }

@@ -438,7 +438,7 @@ void rig_relay_turn(struct world *w)
     while (w->syncing || sotto_relay_sync_due(w->relay)) {
         if (!w->syncing && !sync_begins(w))
             return;
-        if (w->slow_sync && next_turn(w) % 16 != 0)
+        if (w->slow_sync && next_turn(w) % 64 != 0)
             return; /* the rest goes on meanwhile */
         if (!sync_ends(w))
             return;
