@@ -485,12 +485,13 @@ def check_user(lab):
         raise sottolab.Skip("the test's folder cannot be reached by another user")
     port = next((p for p in range(1023, 600, -1) if bindable(p)), None)
     running = lab.start([SOTTOD, "--data", lab.path("d"), "--user", "nobody",
-                         "--listen", f"127.0.0.1:{port}"])
+                         "--listen", f"127.0.0.1:{port}"], preexec_fn=lambda: os.setgroups([0, 54321]))
     running.until_out("sottod ready")
     with open(f"/proc/{running.pid}/status") as f:
         status = {line.split(":")[0]: line.split()[1:] for line in f}
     assert set(status["Uid"]) == {str(nobody.pw_uid)}, status["Uid"]
     assert set(status["Gid"]) == {str(nobody.pw_gid)}, status["Gid"]
+    assert set(status["Groups"]) <= set(map(str, os.getgrouplist("nobody", nobody.pw_gid))), status
     assert int(status["CapEff"][0], 16) == int(status["CapPrm"][0], 16) == 0
     for where, folders, names in os.walk(lab.path("d")):
         for name in folders + names + ["."]:
