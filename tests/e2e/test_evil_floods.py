@@ -15,6 +15,7 @@ import sottolab  # noqa: E402
 from evil import case, own_world  # noqa: E402
 from sottolab import until  # noqa: E402
 
+LIST_CHANGED, LINK_PENDING, PREKEYS_LOW = 32, 33, 34  # pushes, by docs/protocol.md
 TYPING = "alice is typing"
 MEMORY = 32 << 20  # bytes that no flood may make a client need beyond what it needs anyway
 DISK = 6 << 20  # four megabytes of what did not open are kept, and what is known of the rest
@@ -150,6 +151,17 @@ def check_flood_of_notices(w):
                 "push-invented-notices bob 3000 -"):
         told = is_bounded(w, lie, disk=1 << 18)
         assert told.requests <= usual + 5, (lie, told.requests, usual)
+    w.heals()
+
+
+@case
+def check_flood_of_news(w):
+    """A flood of news that is none (own list, devices that wait, keys that are short) costs nothing, and is
+    asked about a few times only"""
+    usual = cost(w, "keys-left bob 100")[2].requests
+    for kind in (LIST_CHANGED, LINK_PENDING, PREKEYS_LOW):
+        told = is_bounded(w, f"push-news bob 20000 {kind}", disk=1 << 20)
+        assert told.requests <= usual + 20, (kind, told.requests, usual)
     w.heals()
 
 

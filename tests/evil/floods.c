@@ -166,3 +166,21 @@ enum deed evil_push_rubbish_notices(struct turn *t)
 {
     return push_rubbish(t, SOTTO_ANS_EPHEMERAL);
 }
+
+/* News that is none, so many times: of that type, with the list that there is, and no keys left. */
+enum deed evil_push_news(struct turn *t)
+{
+    const struct evil_account *who = evil_account(&t->v->memory, t->p->name);
+    struct sotto_answer a = {0};
+
+    if (t->a->type != SOTTO_ANS_DONE || who->list_count == 0)
+        return LEFT;
+    evil_say(t, t->a);
+    a.type = (enum sotto_answer_type)strtoul(t->arm->word[1], NULL, 10);
+    if (a.type == SOTTO_ANS_LIST_CHANGED)
+        a.u.list_changed.list = (struct sotto_bytes){who->lists[who->list_count - 1].p,
+                                                     who->lists[who->list_count - 1].n};
+    for (unsigned long n = strtoul(t->arm->word[0], NULL, 10); n > 0; n--)
+        evil_say(t, &a);
+    return TAKEN;
+}

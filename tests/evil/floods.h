@@ -9,5 +9,6 @@ twist_fn evil_notices_after, evil_notice_again, evil_notice_altered, evil_notice
 twist_fn evil_passed_on; /* a message, as a notice */
 twist_fn evil_push_invented, evil_push_invented_notices;
 twist_fn evil_push_rubbish, evil_push_rubbish_notices;
+twist_fn evil_push_news;
 
 #endif

@@ -696,6 +696,7 @@ const struct evil_twist evil_twists[] = {
     {"push-invented", 2, evil_push_invented, TO(BEGIN)}, /* how many, from whom ("-": nobody) */
     {"push-invented-notices", 2, evil_push_invented_notices, TO(BEGIN)},
     {"push-rubbish", 2, evil_push_rubbish, TO(BEGIN)}, /* how many, bytes */
+    {"push-news", 2, evil_push_news, TO(BEGIN)},       /* how many, of which type of push */
     {"push-rubbish-notices", 2, evil_push_rubbish_notices, TO(BEGIN)},
     {"submit-lost", 0, NULL, TO(SUBMIT)},
     {"submit-state", 1, submit_state, TO(SUBMIT)}, /* STATE */
