@@ -1,167 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vault/vault.h"
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "base/log.h"
 #include "crypto/kdf.h"
-#include "folder.h"
-#include "vault/layout.h"
+#include "vault_case.h"
 
-#define PASSPHRASE "correct horse battery"
-#define COUNT(a)   (sizeof(a) / sizeof(a)[0])
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const struct sotto_vault_cost cheap = {.mem_kib = 8, .passes = 1};
 static const uint8_t seed[32] = "seed for the known-answer values";
-static struct folder dir;
-static int said; /* lines logged */
-
-static void count_log(void *ctx, enum sotto_log_level level, const char *line)
-{
-    assert_int_equal(level, SOTTO_LOG_LOCAL);
-    assert_null(strstr(line, PASSPHRASE));
-    said++;
-}
-
-/*
- * Stand in for the C library's calls in this program, so that a full disk and a crash can happen at
- * each of them.
- */
-static struct {
-    int left; /* calls until it happens; -1: never */
-    int error;
-    bool crash; /* end the process instead */
-    int happened;
-} disk = {.left = -1};
-
-static bool disk_fails(void)
-{
-    if (disk.left < 0)
-        return false;
-    if (disk.left > 0) {
-        disk.left--;
-        return false;
-    }
-    if (disk.crash)
-        _exit(77);
-    disk.happened++;
-    errno = disk.error;
-    return true;
-}
-
-__attribute__((visibility("default"))) ssize_t write(int fd, const void *p, size_t n);
-ssize_t write(int fd, const void *p, size_t n)
-{
-    /* Half of it arrives, as on a disk that fills up. */
-    if (disk.left == 0 && n > 1)
-        (void)syscall(SYS_write, fd, p, n / 2);
-    return disk_fails() ? -1 : syscall(SYS_write, fd, p, n);
-}
-
-__attribute__((visibility("default"))) int fsync(int fd);
-int fsync(int fd)
-{
-    return disk_fails() ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-__attribute__((visibility("default"))) int renameat(int from_dir, const char *from, int to_dir,
-                                                    const char *to);
-int renameat(int from_dir, const char *from, int to_dir, const char *to)
-{
-    return disk_fails() ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
-}
-
-static int setup(void **state)
-{
-    folder_make(&dir);
-    said = 0;
-    sotto_log_set(count_log, NULL, SOTTO_LOG_DEBUG);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    sotto_log_set(NULL, NULL, SOTTO_LOG_BUG);
-    folder_remove(&dir);
-    return 0;
-}
-
-static const char *copy_path(int which)
-{
-    return folder_file(&dir, which ? "vault.bak" : "vault");
-}
-
-static const struct sotto_secret32 *a_key(void)
-{
-    static struct sotto_secret32 k;
-
-    for (int i = 0; i < 32; i++)
-        k.b[i] = (uint8_t)i;
-    return &k;
-}
-
-/* The bytes of a vault that costs little to open. */
-static size_t make_bytes(uint32_t serial, const char *passphrase, uint8_t ret[SOTTO_VAULT_FILE_MAX])
-{
-    size_t n = 0;
-
-    assert_int_equal(sotto_vault_seal(sotto_env_system(), &cheap, passphrase, strlen(passphrase),
-                                      a_key(), serial, ret, SOTTO_VAULT_FILE_MAX, &n),
-                     0);
-    return n;
-}
-
-static size_t put_both(uint32_t serial, uint8_t data[SOTTO_VAULT_FILE_MAX])
-{
-    size_t n = make_bytes(serial, PASSPHRASE, data);
-
-    for (int i = 0; i < 2; i++)
-        file_write(copy_path(i), data, n);
-    return n;
-}
-
-static enum sotto_err open_with(const char *passphrase, struct sotto_secret32 *ret)
-{
-    return sotto_vault_open(dir.path, passphrase, strlen(passphrase), ret);
-}
-
-static void assert_opens(void)
-{
-    struct sotto_secret32 k = {0};
-
-    assert_int_equal(open_with(PASSPHRASE, &k), 0);
-    assert_memory_equal(k.b, a_key()->b, 32);
-}
-
-static void assert_refused(enum sotto_err want)
-{
-    struct sotto_secret32 k = {0};
-
-    assert_int_equal(open_with(PASSPHRASE, &k), want);
-    assert_true(sotto_is_zero(k.b, sizeof k.b));
-}
-
-static void assert_file_is(const char *path, const uint8_t *want, size_t len)
-{
-    size_t n;
-    uint8_t *got = file_read(path, &n);
-
-    assert_int_equal(n, len);
-    assert_memory_equal(got, want, len);
-    free(got);
-}
 
 /* What somebody can do who has the file but no key: the hash at the end is made right again. */
 static void fix_hash(uint8_t *data, size_t len)
@@ -182,24 +38,25 @@ static void what_is_made_opens(void **state)
     uint8_t *a, *b;
     size_t n, m;
 
-    assert_int_equal(
-        sotto_vault_create(sotto_env_system(), dir.path, PASSPHRASE, strlen(PASSPHRASE), &made), 0);
+    assert_int_equal(sotto_vault_create(sotto_env_system(), vault_dir.path, VAULT_PASSPHRASE,
+                                        strlen(VAULT_PASSPHRASE), &made),
+                     0);
     umask(before);
-    assert_int_equal(folder_count(&dir), 2);
-    assert_int_equal(file_mode(copy_path(0)), 0600);
-    assert_int_equal(file_mode(copy_path(1)), 0600);
-    a = file_read(copy_path(0), &n);
-    b = file_read(copy_path(1), &m);
+    assert_int_equal(folder_count(&vault_dir), 2);
+    assert_int_equal(file_mode(vault_copy(0)), 0600);
+    assert_int_equal(file_mode(vault_copy(1)), 0600);
+    a = file_read(vault_copy(0), &n);
+    b = file_read(vault_copy(1), &m);
     assert_int_equal(n, m);
     assert_memory_equal(a, b, n);
     assert_null(memmem(a, n, made.b, sizeof made.b));
     for (size_t i = 0; i < COUNT(wrong); i++) {
-        assert_int_equal(open_with(wrong[i], &opened), SOTTO_ERR_BAD_TAG);
+        assert_int_equal(vault_open_with(wrong[i], &opened), SOTTO_ERR_BAD_TAG);
         assert_true(sotto_is_zero(opened.b, 32));
     }
-    assert_int_equal(open_with(PASSPHRASE, &opened), 0);
+    assert_int_equal(vault_open_with(VAULT_PASSPHRASE, &opened), 0);
     assert_memory_equal(made.b, opened.b, 32);
-    assert_int_equal(said, 0);
+    assert_int_equal(vault_said, 0);
     /* The cost that is promised is in the slot. */
     assert_int_equal(sotto_get_u32(a + 19), 64 * 1024);
     assert_int_equal(sotto_get_u32(a + 23), 3);
@@ -211,19 +68,19 @@ static void nothing_is_overwritten(void **state)
 {
     uint8_t data[SOTTO_VAULT_FILE_MAX];
     struct sotto_secret32 k = {0};
-    size_t n = put_both(1, data);
+    size_t n = vault_put_both(1, data);
 
     for (int missing = 0; missing < 3; missing++) { /* 2: none is missing */
-        put_both(1, data);
+        vault_put_both(1, data);
         if (missing < 2)
-            (void)unlink(copy_path(missing));
-        assert_int_equal(
-            sotto_vault_create(sotto_env_system(), dir.path, PASSPHRASE, strlen(PASSPHRASE), &k),
-            SOTTO_ERR_EXISTS);
+            (void)unlink(vault_copy(missing));
+        assert_int_equal(sotto_vault_create(sotto_env_system(), vault_dir.path, VAULT_PASSPHRASE,
+                                            strlen(VAULT_PASSPHRASE), &k),
+                         SOTTO_ERR_EXISTS);
         assert_true(sotto_is_zero(k.b, 32));
-        n = make_bytes(1, PASSPHRASE, data); /* the size */
-        assert_int_equal(folder_count(&dir), missing < 2 ? 1 : 2);
-        assert_opens();
+        n = vault_bytes(1, VAULT_PASSPHRASE, data); /* the size */
+        assert_int_equal(folder_count(&vault_dir), missing < 2 ? 1 : 2);
+        vault_opens();
     }
     assert_true(n > 0);
 }
@@ -245,23 +102,23 @@ static void passphrases_have_limits(void **state)
     memset(longest, 'x', sizeof longest);
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_int_equal(
-            sotto_vault_create(sotto_env_system(), dir.path, cases[i].text, cases[i].len, &k),
+            sotto_vault_create(sotto_env_system(), vault_dir.path, cases[i].text, cases[i].len, &k),
             SOTTO_ERR_USAGE);
-        assert_int_equal(folder_count(&dir), 0);
+        assert_int_equal(folder_count(&vault_dir), 0);
     }
-    assert_int_equal(sotto_vault_create(sotto_env_system(), folder_file(&dir, "none"), PASSPHRASE,
-                                        strlen(PASSPHRASE), &k),
+    assert_int_equal(sotto_vault_create(sotto_env_system(), folder_file(&vault_dir, "none"),
+                                        VAULT_PASSPHRASE, strlen(VAULT_PASSPHRASE), &k),
                      SOTTO_ERR_NOT_FOUND);
-    assert_int_equal(sotto_vault_open(folder_file(&dir, "none"), PASSPHRASE, 8, &k),
+    assert_int_equal(sotto_vault_open(folder_file(&vault_dir, "none"), VAULT_PASSPHRASE, 8, &k),
                      SOTTO_ERR_NOT_FOUND);
-    assert_refused(SOTTO_ERR_NOT_FOUND);
+    vault_refused(SOTTO_ERR_NOT_FOUND);
     /* The longest allowed, and bytes that are no text at all. */
-    assert_int_equal(
-        sotto_vault_create(sotto_env_system(), dir.path, longest, SOTTO_VAULT_PASSPHRASE_MAX, &k),
-        0);
-    assert_int_equal(sotto_vault_open(dir.path, longest, SOTTO_VAULT_PASSPHRASE_MAX + 1, &k),
+    assert_int_equal(sotto_vault_create(sotto_env_system(), vault_dir.path, longest,
+                                        SOTTO_VAULT_PASSPHRASE_MAX, &k),
+                     0);
+    assert_int_equal(sotto_vault_open(vault_dir.path, longest, SOTTO_VAULT_PASSPHRASE_MAX + 1, &k),
                      SOTTO_ERR_BAD_TAG);
-    assert_int_equal(sotto_vault_open(dir.path, longest, SOTTO_VAULT_PASSPHRASE_MAX, &k), 0);
+    assert_int_equal(sotto_vault_open(vault_dir.path, longest, SOTTO_VAULT_PASSPHRASE_MAX, &k), 0);
 }
 
 /* --- the layout --- */
@@ -284,17 +141,18 @@ static void bytes_are_as_documented(void **state)
     size_t n;
 
     sotto_env_fixed_init(&env, seed, 0);
-    assert_int_equal(sotto_vault_seal(&env.env, &cost, PASSPHRASE, strlen(PASSPHRASE), a_key(), 5,
-                                      data, sizeof data, &n),
+    assert_int_equal(sotto_vault_seal(&env.env, &cost, VAULT_PASSPHRASE, strlen(VAULT_PASSPHRASE),
+                                      vault_a_key(), 5, data, sizeof data, &n),
                      0);
     (void)sotto_hex_encode(data, n, hex);
     assert_string_equal(hex, want);
-    sotto_vault_derive(a_key(), "profile", &k);
+    sotto_vault_derive(vault_a_key(), "profile", &k);
     (void)sotto_hex_encode(k.b, 32, hex);
     assert_string_equal(hex, want_key);
     for (size_t room = 0; room < n; room++)
-        assert_int_equal(sotto_vault_seal(&env.env, &cheap, PASSPHRASE, strlen(PASSPHRASE), a_key(),
-                                          5, data, room, &n),
+        assert_int_equal(sotto_vault_seal(&env.env, &vault_cheap, VAULT_PASSPHRASE,
+                                          strlen(VAULT_PASSPHRASE), vault_a_key(), 5, data, room,
+                                          &n),
                          SOTTO_ERR_TOO_LARGE);
 }
 
@@ -304,9 +162,9 @@ static void derived_keys_differ(void **state)
                                            "profil", "profile2", ""};
     struct sotto_secret32 k[COUNT(purposes) + 1];
 
-    k[COUNT(purposes)] = *a_key();
+    k[COUNT(purposes)] = *vault_a_key();
     for (size_t i = 0; i < COUNT(purposes); i++)
-        sotto_vault_derive(a_key(), purposes[i], &k[i]);
+        sotto_vault_derive(vault_a_key(), purposes[i], &k[i]);
     for (size_t i = 0; i < COUNT(k); i++) {
         for (size_t j = 0; j < i; j++)
             assert_memory_not_equal(k[i].b, k[j].b, 32);
@@ -328,7 +186,7 @@ static size_t build(uint8_t version, uint8_t policy, const uint8_t *slots, size_
     sotto_write_u32(&w, 1);
     sotto_write_u8(&w, count);
     sotto_write_bytes(&w, slots, slots_len);
-    sotto_vault_derive(a_key(), "mac", &mac_key);
+    sotto_vault_derive(vault_a_key(), "mac", &mac_key);
     sotto_hmac_sha256(mac_key.b, 32, ret, w.len, mac);
     sotto_write_bytes(&w, mac, sizeof mac);
     (void)sotto_write_space(&w, 32);
@@ -414,19 +272,19 @@ static void newer_vaults_are_left_alone(void **state)
         for (int which = 0; which < 3; which++) { /* 2: both */
             if (which < 2 && i == 5)
                 continue;
-            size_t good_len = put_both(1, good);
+            size_t good_len = vault_put_both(1, good);
 
             len = build(cases[i].version, cases[i].policy, cases[i].slots, cases[i].len, 1, data);
             for (int k = 0; k < 2; k++) {
                 if (which == k || which == 2)
-                    file_write(copy_path(k), data, len);
+                    file_write(vault_copy(k), data, len);
             }
-            assert_refused(SOTTO_ERR_NEWER);
+            vault_refused(SOTTO_ERR_NEWER);
             for (int k = 0; k < 2; k++) {
                 if (which == k || which == 2)
-                    assert_file_is(copy_path(k), data, len);
+                    vault_file_is(vault_copy(k), data, len);
                 else
-                    assert_file_is(copy_path(k), good, good_len);
+                    vault_file_is(vault_copy(k), good, good_len);
             }
         }
     }
@@ -440,7 +298,7 @@ static void unknown_slots_are_skipped(void **state)
         slots[SOTTO_VAULT_FILE_MAX];
     static const size_t lens[] = {0, 1, SOTTO_VAULT_SLOT_MAX};
 
-    (void)make_bytes(1, PASSPHRASE, good);
+    (void)vault_bytes(1, VAULT_PASSPHRASE, good);
     for (size_t i = 0; i < COUNT(lens); i++) {
         for (int before = 0; before < 2; before++) {
             size_t u = 3 + lens[i], n;
@@ -450,10 +308,10 @@ static void unknown_slots_are_skipped(void **state)
             memcpy(slots + (before ? u : 0), good + 15, 76);
             memcpy(slots + (before ? 0 : 76), unknown, u);
             n = build(1, 1, slots, 76 + u, 2, data);
-            file_write(copy_path(0), data, n);
-            (void)unlink(copy_path(1));
-            assert_opens();
-            assert_file_is(copy_path(1), data, n); /* and is kept */
+            file_write(vault_copy(0), data, n);
+            (void)unlink(vault_copy(1));
+            vault_opens();
+            vault_file_is(vault_copy(1), data, n); /* and is kept */
         }
     }
     sotto_put_u16(unknown + 1, SOTTO_VAULT_SLOT_MAX + 1);
@@ -472,27 +330,27 @@ static void unknown_slots_are_skipped(void **state)
 static void each_flipped_bit_is_mended(void **state)
 {
     uint8_t data[SOTTO_VAULT_FILE_MAX];
-    size_t n = put_both(1, data);
+    size_t n = vault_put_both(1, data);
 
     for (int which = 0; which < 2; which++) {
         for (size_t i = 0; i < n; i++) {
             uint8_t bits = i % 3 == 0 ? 0xff : (uint8_t)(1u << (i % 8));
 
-            file_flip(copy_path(which), i, bits);
-            said = 0;
-            assert_opens();
-            assert_int_equal(said, 1);
-            assert_file_is(copy_path(0), data, n);
-            assert_file_is(copy_path(1), data, n);
+            file_flip(vault_copy(which), i, bits);
+            vault_said = 0;
+            vault_opens();
+            assert_int_equal(vault_said, 1);
+            vault_file_is(vault_copy(0), data, n);
+            vault_file_is(vault_copy(1), data, n);
         }
     }
-    assert_int_equal(folder_count(&dir), 2);
+    assert_int_equal(folder_count(&vault_dir), 2);
 }
 
 static void each_bit_is_noticed(void **state)
 {
     uint8_t data[SOTTO_VAULT_FILE_MAX];
-    size_t n = make_bytes(1, PASSPHRASE, data);
+    size_t n = vault_bytes(1, VAULT_PASSPHRASE, data);
     struct sotto_vault_file f;
 
     for (size_t i = 0; i < 8 * n; i++) {
@@ -508,7 +366,7 @@ static void each_bit_is_noticed(void **state)
 static void short_long_and_missing_copies_are_mended(void **state)
 {
     static uint8_t data[SOTTO_VAULT_FILE_MAX], huge[3 * SOTTO_VAULT_FILE_MAX];
-    size_t n = put_both(1, data);
+    size_t n = vault_put_both(1, data);
 
     memcpy(huge, data, n);
     for (int which = 0; which < 2; which++) {
@@ -517,14 +375,14 @@ static void short_long_and_missing_copies_are_mended(void **state)
             sizeof huge};
 
         for (size_t i = 0; i < COUNT(lens); i++) {
-            file_write(copy_path(which), huge, lens[i]);
-            assert_opens();
-            assert_file_is(copy_path(which), data, n);
+            file_write(vault_copy(which), huge, lens[i]);
+            vault_opens();
+            vault_file_is(vault_copy(which), data, n);
         }
-        (void)unlink(copy_path(which));
-        assert_opens();
-        assert_file_is(copy_path(which), data, n);
-        assert_int_equal(file_mode(copy_path(which)), 0600);
+        (void)unlink(vault_copy(which));
+        vault_opens();
+        vault_file_is(vault_copy(which), data, n);
+        assert_int_equal(file_mode(vault_copy(which)), 0600);
     }
 }
 
@@ -532,54 +390,54 @@ static void short_long_and_missing_copies_are_mended(void **state)
 static void odd_files_do_no_harm(void **state)
 {
     uint8_t data[SOTTO_VAULT_FILE_MAX];
-    size_t n = put_both(1, data);
+    size_t n = vault_put_both(1, data);
 
     for (int which = 0; which < 2; which++) {
-        (void)unlink(copy_path(which));
-        assert_int_equal(mkfifo(copy_path(which), 0600), 0);
-        assert_opens();
-        assert_file_is(copy_path(which), data, n);
+        (void)unlink(vault_copy(which));
+        assert_int_equal(mkfifo(vault_copy(which), 0600), 0);
+        vault_opens();
+        vault_file_is(vault_copy(which), data, n);
 
-        file_write(folder_file(&dir, "elsewhere"), data, n);
-        (void)unlink(copy_path(which));
-        assert_int_equal(symlink("elsewhere", copy_path(which)), 0);
-        assert_opens();
-        assert_file_is(copy_path(which), data, n);
+        file_write(folder_file(&vault_dir, "elsewhere"), data, n);
+        (void)unlink(vault_copy(which));
+        assert_int_equal(symlink("elsewhere", vault_copy(which)), 0);
+        vault_opens();
+        vault_file_is(vault_copy(which), data, n);
 
-        (void)unlink(copy_path(which));
-        assert_int_equal(mkdir(copy_path(which), 0700), 0);
-        assert_opens(); /* cannot be mended, and that is said */
-        assert_int_equal(rmdir(copy_path(which)), 0);
-        assert_opens();
+        (void)unlink(vault_copy(which));
+        assert_int_equal(mkdir(vault_copy(which), 0700), 0);
+        vault_opens(); /* cannot be mended, and that is vault_said */
+        assert_int_equal(rmdir(vault_copy(which)), 0);
+        vault_opens();
     }
 }
 
 static void both_damaged_is_no_wrong_passphrase(void **state)
 {
     uint8_t data[SOTTO_VAULT_FILE_MAX];
-    size_t n = put_both(1, data);
+    size_t n = vault_put_both(1, data);
     static const size_t at[] = {0, 8, 9, 12, 14, 15, 17, 19, 25, 30, 50, 95, 130};
 
     for (size_t i = 0; i < COUNT(at); i++) {
-        put_both(1, data);
-        file_flip(copy_path(0), at[i], 1);
-        file_flip(copy_path(1), at[COUNT(at) - 1 - i], 0x80);
-        assert_refused(SOTTO_ERR_MALFORMED);
+        vault_put_both(1, data);
+        file_flip(vault_copy(0), at[i], 1);
+        file_flip(vault_copy(1), at[COUNT(at) - 1 - i], 0x80);
+        vault_refused(SOTTO_ERR_MALFORMED);
     }
-    file_write(copy_path(0), "", 0);
-    (void)unlink(copy_path(1));
-    assert_refused(SOTTO_ERR_MALFORMED);
+    file_write(vault_copy(0), "", 0);
+    (void)unlink(vault_copy(1));
+    vault_refused(SOTTO_ERR_MALFORMED);
     assert_true(n > 130);
-    /* One damaged, one good: a wrong passphrase is said to be one, and nothing is written. */
-    put_both(1, data);
-    file_flip(copy_path(0), 20, 1);
+    /* One damaged, one good: a wrong passphrase is vault_said to be one, and nothing is written. */
+    vault_put_both(1, data);
+    file_flip(vault_copy(0), 20, 1);
     {
         struct sotto_secret32 k = {0};
         size_t m;
-        uint8_t *damaged = file_read(copy_path(0), &m);
+        uint8_t *damaged = file_read(vault_copy(0), &m);
 
-        assert_int_equal(open_with("wrong passphrase", &k), SOTTO_ERR_BAD_TAG);
-        assert_file_is(copy_path(0), damaged, m);
+        assert_int_equal(vault_open_with("wrong passphrase", &k), SOTTO_ERR_BAD_TAG);
+        vault_file_is(vault_copy(0), damaged, m);
         free(damaged);
     }
 }
@@ -589,7 +447,7 @@ static void both_damaged_is_no_wrong_passphrase(void **state)
 static void altered_bytes_do_not_open(void **state)
 {
     uint8_t data[SOTTO_VAULT_FILE_MAX], bad[SOTTO_VAULT_FILE_MAX];
-    size_t n = put_both(1, data);
+    size_t n = vault_put_both(1, data);
 
     for (size_t i = 0; i < n - 32; i++) {
         struct sotto_secret32 k = {0};
@@ -598,47 +456,47 @@ static void altered_bytes_do_not_open(void **state)
         memcpy(bad, data, n);
         bad[i] ^= i >= 19 && i < 27 ? 0x02 : 0x10; /* costs stay small */
         fix_hash(bad, n);
-        file_write(copy_path(0), bad, n);
-        file_write(copy_path(1), bad, n);
-        e = open_with(PASSPHRASE, &k);
+        file_write(vault_copy(0), bad, n);
+        file_write(vault_copy(1), bad, n);
+        e = vault_open_with(VAULT_PASSPHRASE, &k);
         assert_true(e == SOTTO_ERR_BAD_TAG || e == SOTTO_ERR_MALFORMED || e == SOTTO_ERR_NEWER);
         if (i >= 10 && i < 14) /* only the MAC covers the serial */
             assert_int_equal(e, SOTTO_ERR_BAD_TAG);
         assert_true(sotto_is_zero(k.b, 32));
         if (e == SOTTO_ERR_NEWER)
             continue;
-        file_write(copy_path(1), data, n);
-        assert_opens();
-        assert_file_is(copy_path(0), data, n);
+        file_write(vault_copy(1), data, n);
+        vault_opens();
+        vault_file_is(vault_copy(0), data, n);
     }
 }
 
 static void newer_copy_wins(void **state)
 {
     uint8_t older[SOTTO_VAULT_FILE_MAX], newer[SOTTO_VAULT_FILE_MAX];
-    size_t n = make_bytes(7, PASSPHRASE, older), m = make_bytes(8, PASSPHRASE, newer);
+    size_t n = vault_bytes(7, VAULT_PASSPHRASE, older), m = vault_bytes(8, VAULT_PASSPHRASE, newer);
 
     for (int which = 0; which < 2; which++) {
-        file_write(copy_path(which), newer, m);
-        file_write(copy_path(!which), older, n);
-        assert_opens();
-        assert_file_is(copy_path(0), newer, m);
-        assert_file_is(copy_path(1), newer, m);
+        file_write(vault_copy(which), newer, m);
+        file_write(vault_copy(!which), older, n);
+        vault_opens();
+        vault_file_is(vault_copy(0), newer, m);
+        vault_file_is(vault_copy(1), newer, m);
     }
     /* A change of the passphrase that was cut short: both copies are whole, one has the old one.
      * Whichever is typed decides. */
-    m = make_bytes(8, "another passphrase", newer);
+    m = vault_bytes(8, "another passphrase", newer);
     for (int which = 0; which < 2; which++) {
         struct sotto_secret32 k;
 
-        file_write(copy_path(which), newer, m);
-        file_write(copy_path(!which), older, n);
-        assert_int_equal(open_with("neither of the two", &k), SOTTO_ERR_BAD_TAG);
-        assert_int_equal(open_with("another passphrase", &k), 0);
-        assert_refused(SOTTO_ERR_BAD_TAG);
-        file_write(copy_path(!which), older, n);
-        assert_opens();
-        assert_int_equal(open_with("another passphrase", &k), SOTTO_ERR_BAD_TAG);
+        file_write(vault_copy(which), newer, m);
+        file_write(vault_copy(!which), older, n);
+        assert_int_equal(vault_open_with("neither of the two", &k), SOTTO_ERR_BAD_TAG);
+        assert_int_equal(vault_open_with("another passphrase", &k), 0);
+        vault_refused(SOTTO_ERR_BAD_TAG);
+        file_write(vault_copy(!which), older, n);
+        vault_opens();
+        assert_int_equal(vault_open_with("another passphrase", &k), SOTTO_ERR_BAD_TAG);
     }
 }
 
@@ -647,157 +505,21 @@ static void readable_by_others_is_refused(void **state)
     static const mode_t modes[] = {0640, 0604, 0660, 0601, 0644};
     uint8_t data[SOTTO_VAULT_FILE_MAX];
 
-    (void)put_both(1, data);
+    (void)vault_put_both(1, data);
     for (int which = 0; which < 2; which++) {
         for (size_t i = 0; i < COUNT(modes); i++) {
-            said = 0;
-            assert_int_equal(chmod(copy_path(which), modes[i]), 0);
-            assert_refused(SOTTO_ERR_DENIED);
-            assert_int_equal(said, 1);
+            vault_said = 0;
+            assert_int_equal(chmod(vault_copy(which), modes[i]), 0);
+            vault_refused(SOTTO_ERR_DENIED);
+            assert_int_equal(vault_said, 1);
         }
-        assert_int_equal(chmod(copy_path(which), 0400), 0);
-        assert_opens();
-        assert_int_equal(chmod(copy_path(which), 0600), 0);
+        assert_int_equal(chmod(vault_copy(which), 0400), 0);
+        vault_opens();
+        assert_int_equal(chmod(vault_copy(which), 0600), 0);
     }
 }
 
-/* --- what can fail underneath --- */
-
-struct failing_random {
-    struct sotto_env env;
-    int left;
-};
-
-static enum sotto_err random_that_fails(void *ctx, void *ret, size_t len)
-{
-    struct failing_random *f = ctx;
-
-    if (f->left-- <= 0)
-        return SOTTO_ERR_RANDOM;
-    return sotto_random(sotto_env_system(), ret, len);
-}
-
-static void failing_random_makes_no_vault(void **state)
-{
-    struct failing_random f = {.env = *sotto_env_system()};
-    struct sotto_secret32 k = {0};
-    enum sotto_err e = SOTTO_ERR_RANDOM;
-    int n;
-
-    f.env.ctx = &f;
-    f.env.random = random_that_fails;
-    for (n = 0; e == SOTTO_ERR_RANDOM; n++) {
-        f.left = n;
-        e = sotto_vault_create(&f.env, dir.path, PASSPHRASE, strlen(PASSPHRASE), &k);
-        if (e != SOTTO_OK) {
-            assert_true(sotto_is_zero(k.b, 32));
-            assert_int_equal(folder_count(&dir), 0);
-        }
-    }
-    assert_int_equal(e, 0);
-    assert_int_equal(n, 3); /* the key, the salt */
-}
-
-static void failing_disk_makes_no_half_vault(void **state)
-{
-    static const struct {
-        int error;
-        enum sotto_err want;
-    } cases[] = {{ENOSPC, SOTTO_ERR_FULL}, {EDQUOT, SOTTO_ERR_FULL}, {EIO, SOTTO_ERR_IO}};
-    struct sotto_secret32 k = {0};
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        int n;
-
-        for (n = 0;; n++) {
-            enum sotto_err e;
-
-            disk.left = n;
-            disk.error = cases[i].error;
-            disk.happened = 0;
-            e = sotto_vault_create(sotto_env_system(), dir.path, PASSPHRASE, strlen(PASSPHRASE),
-                                   &k);
-            disk.left = -1;
-            if (disk.happened == 0) {
-                assert_int_equal(e, 0);
-                break;
-            }
-            disk.left = -1;
-            assert_int_equal(e, cases[i].want);
-            assert_true(sotto_is_zero(k.b, 32));
-            assert_int_equal(folder_count(&dir), 0);
-        }
-        assert_true(n >= 8); /* two copies: write, fsync, rename, fsync */
-        folder_remove(&dir);
-        folder_make(&dir);
-        sotto_secret32_wipe(&k);
-    }
-}
-
-/* Mending fails at each call: it opens all the same, and the good copy stays good. */
-static void failing_disk_keeps_nobody_out(void **state)
-{
-    uint8_t data[SOTTO_VAULT_FILE_MAX];
-    size_t n = put_both(1, data);
-    int k;
-
-    for (k = 0;; k++) {
-        file_flip(copy_path(0), 40, 1);
-        disk.left = k;
-        disk.error = ENOSPC;
-        disk.happened = 0;
-        assert_opens();
-        disk.left = -1;
-        assert_file_is(copy_path(1), data, n);
-        if (disk.happened == 0)
-            break;
-        assert_opens();
-        assert_file_is(copy_path(0), data, n);
-    }
-    assert_int_equal(k, 4);
-    assert_int_equal(folder_count(&dir), 2);
-}
-
-/* A crash at each call of creating: afterwards there is no vault, or one that opens. */
-static void crash_leaves_none_or_a_whole_one(void **state)
-{
-    int none = 0, whole = 0;
-
-    for (int n = 0; none + whole == n; n++) {
-        struct sotto_secret32 k;
-        int status;
-        enum sotto_err e;
-        pid_t pid = fork();
-
-        assert_true(pid >= 0);
-        if (pid == 0) {
-            disk.left = n;
-            disk.crash = true;
-            _exit(sotto_vault_create(sotto_env_system(), dir.path, PASSPHRASE, strlen(PASSPHRASE),
-                                     &k) != 0);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFEXITED(status));
-        e = open_with(PASSPHRASE, &k);
-        if (WEXITSTATUS(status) == 77) {
-            none += e == SOTTO_ERR_NOT_FOUND;
-            whole += e == SOTTO_OK;
-            if (e == SOTTO_ERR_NOT_FOUND) /* what the crash left is in nobody's way */
-                assert_int_equal(sotto_vault_create(sotto_env_system(), dir.path, PASSPHRASE,
-                                                    strlen(PASSPHRASE), &k),
-                                 0);
-        } else {
-            assert_int_equal(WEXITSTATUS(status), 0);
-            assert_int_equal(e, 0);
-        }
-        folder_remove(&dir);
-        folder_make(&dir);
-    }
-    assert_int_equal(none, 3);
-    assert_true(whole >= 5);
-}
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, vault_case_setup, vault_case_teardown)
 
 int main(void)
 {
@@ -818,10 +540,6 @@ int main(void)
         CASE(altered_bytes_do_not_open),
         CASE(newer_copy_wins),
         CASE(readable_by_others_is_refused),
-        CASE(failing_random_makes_no_vault),
-        CASE(failing_disk_makes_no_half_vault),
-        CASE(failing_disk_keeps_nobody_out),
-        CASE(crash_leaves_none_or_a_whole_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
