@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -13,6 +14,10 @@
 #include "net/loop_internal.h"
 
 /*
+ * The loop waits in an epoll set of its own (net/sockets). Connections are in it, and libuv's epoll
+ * fd: libuv is run when that is readable or when one of its timers is due, so that a turn that is
+ * about connections alone costs one system call beside theirs.
+ *
  * libuv registers descriptors in its epoll fd only inside uv_run(), and keeps timers outside of it.
  * A host that only poll()s our fd must not miss either, so a dispatch repeats turns until nothing
  * new is waiting to be registered, and copies the next timeout into a timerfd. The number of turns
@@ -23,13 +28,12 @@ enum { MAX_TURNS = 16, CLOSE_TURNS = 64 };
 
 struct sotto_loop {
     uv_loop_t uv;
-    uv_async_t wake;
-    uv_prepare_t prepare;
-    uv_idle_t spin; /* active while jobs wait: the loop must not sleep then */
+    uv_prepare_t anchor; /* libuv looks at nothing as long as it has no active handle */
     struct sotto_sockets *sockets;
     struct sotto_pipe *pipe;
-    int epoll_fd, timer_fd;
-    bool dispatching, touched;
+    struct sotto_socket uv_fd, timer_fd, wake_fd;
+    bool uv_ready, touched, stopping;
+    atomic_bool woken; /* wake_fd is readable, or about to be */
     int lingering;
     struct sotto_job work, output; /* heads of rings */
     struct sotto_idle *hooks, *next_hook;
@@ -119,43 +123,61 @@ static void run_hooks(struct sotto_loop *l)
     l->next_hook = NULL;
 }
 
-static void on_spin(uv_idle_t *idle)
-{
-}
-
 static void end_turn(struct sotto_loop *l)
 {
     ring_run(&l->work);
     run_hooks(l);
     ring_run(&l->output);
+}
+
+/* -1: never. */
+static int uv_timeout(const struct sotto_loop *l)
+{
+    return l->touched || l->uv_ready ? 0 : uv_backend_timeout(&l->uv);
+}
+
+/* How long nothing is to be done, unless a descriptor says so; -1: for ever. */
+static int timeout_of(const struct sotto_loop *l)
+{
+    int uv = uv_timeout(l), sockets = sotto_sockets_timeout(l->sockets);
+
     if (jobs_wait(l))
-        uv_idle_start(&l->spin, on_spin);
-    else
-        uv_idle_stop(&l->spin);
+        return 0;
+    return uv < 0 || (sockets >= 0 && sockets < uv) ? sockets : uv;
 }
 
-static void on_prepare(uv_prepare_t *prepare)
+/* All but the end of the turn. */
+static void take_events(struct sotto_loop *l, int timeout_ms)
 {
-    struct sotto_loop *l = prepare->data;
-
-    if (!l->dispatching)
-        end_turn(l);
-}
-
-static void on_wake(uv_async_t *async)
-{
-}
-
-/* One turn that does not sleep. In uv_run() the prepare hook comes before the sockets, which is
- * the wrong way round for a turn that is not followed by another. */
-static void turn_nowait(struct sotto_loop *l)
-{
-    l->touched = false;
-    l->dispatching = true;
+    sotto_sockets_turn(l->sockets, timeout_ms);
+    if (uv_timeout(l) != 0)
+        return;
+    l->touched = l->uv_ready = false;
     uv_run(&l->uv, UV_RUN_NOWAIT);
-    l->dispatching = false;
-    end_turn(l);
 }
+
+static void on_uv_ready(struct sotto_socket *s, int events, bool broken)
+{
+    SOTTO_CONTAINER(s, struct sotto_loop, uv_fd)->uv_ready = true;
+}
+
+/* It has woken a host; what was due is found by its time. */
+static void on_timer_ready(struct sotto_socket *s, int events, bool broken)
+{
+}
+
+static void on_wake_ready(struct sotto_socket *s, int events, bool broken)
+{
+    struct sotto_loop *l = SOTTO_CONTAINER(s, struct sotto_loop, wake_fd);
+    uint64_t count;
+
+    atomic_store(&l->woken, false); /* first: who wakes us from here on writes again */
+    (void)!read(s->fd, &count, sizeof count);
+}
+
+static const struct sotto_socket_ops uv_ops = {on_uv_ready, NULL};
+static const struct sotto_socket_ops timer_ops = {on_timer_ready, NULL};
+static const struct sotto_socket_ops wake_ops = {on_wake_ready, NULL};
 
 static void arm_timerfd(struct sotto_loop *l, int after_ms)
 {
@@ -167,40 +189,51 @@ static void arm_timerfd(struct sotto_loop *l, int after_ms)
         t.it_value.tv_sec = after_ms / 1000;
         t.it_value.tv_nsec = (long)(after_ms % 1000) * 1000000;
     }
-    if (timerfd_settime(l->timer_fd, 0, &t, NULL) != 0)
+    if (timerfd_settime(l->timer_fd.fd, 0, &t, NULL) != 0)
         sotto_log_bug("timerfd_settime: %s", strerror(errno));
 }
 
 void sotto_loop_dispatch(struct sotto_loop *l)
 {
-    bool more = true;
+    int timeout = 0;
 
-    for (int i = 0; more && i < MAX_TURNS; i++) {
-        turn_nowait(l);
+    for (int i = 0; timeout == 0 && i < MAX_TURNS; i++) {
+        take_events(l, 0);
+        end_turn(l);
         uv_update_time(&l->uv);
-        more = l->touched || jobs_wait(l) || uv_backend_timeout(&l->uv) == 0;
+        timeout = timeout_of(l);
     }
-    arm_timerfd(l, more ? 0 : uv_backend_timeout(&l->uv));
+    arm_timerfd(l, timeout);
 }
 
 void sotto_loop_run(struct sotto_loop *l)
 {
-    uv_run(&l->uv, UV_RUN_DEFAULT);
+    while (!l->stopping) {
+        end_turn(l);
+        if (!l->stopping)
+            take_events(l, timeout_of(l));
+    }
+    l->stopping = false;
 }
 
 void sotto_loop_stop(struct sotto_loop *l)
 {
-    uv_stop(&l->uv);
+    l->stopping = true;
 }
 
+/* A signal handler may call this as well. */
 void sotto_loop_wake(struct sotto_loop *l)
 {
-    uv_async_send(&l->wake);
+    int sys = errno;
+
+    if (!atomic_exchange(&l->woken, true))
+        (void)!write(l->wake_fd.fd, &(uint64_t){1}, sizeof(uint64_t));
+    errno = sys;
 }
 
 int sotto_loop_fd(struct sotto_loop *l)
 {
-    return l->epoll_fd;
+    return sotto_sockets_fd(l->sockets);
 }
 
 uv_loop_t *sotto_loop_uv(struct sotto_loop *l)
@@ -240,44 +273,41 @@ struct sotto_pipe *sotto_loop_pipe(struct sotto_loop *l)
 
 /* Life */
 
-static bool add_fd(int epoll_fd, int fd)
+static bool watch_fd(struct sotto_socket *s, int fd)
 {
-    struct epoll_event ev = {.events = EPOLLIN};
-
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0;
-}
-
-static bool open_fds(struct sotto_loop *l)
-{
-    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    return l->epoll_fd >= 0 && l->timer_fd >= 0 && add_fd(l->epoll_fd, l->timer_fd) &&
-           add_fd(l->epoll_fd, uv_backend_fd(&l->uv));
-}
-
-static void close_fds(struct sotto_loop *l)
-{
-    if (l->timer_fd >= 0)
-        close(l->timer_fd);
-    if (l->epoll_fd >= 0)
-        close(l->epoll_fd);
-}
-
-static bool init_handles(struct sotto_loop *l)
-{
-    if ((l->sockets = sotto_sockets_new(&l->uv)) == NULL)
+    if (fd < 0)
         return false;
-    if (uv_async_init(&l->uv, &l->wake, on_wake) != 0) {
-        sotto_sockets_free(l->sockets);
-        uv_run(&l->uv, UV_RUN_NOWAIT);
+    sotto_socket_open(s, fd);
+    return sotto_socket_watch(s, UV_READABLE);
+}
+
+static bool watch_fds(struct sotto_loop *l)
+{
+    return watch_fd(&l->uv_fd, uv_backend_fd(&l->uv)) &&
+           watch_fd(&l->timer_fd, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) &&
+           watch_fd(&l->wake_fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static void on_anchor(uv_prepare_t *anchor)
+{
+}
+
+static bool open_sockets(struct sotto_loop *l)
+{
+    if ((l->pipe = sotto_pipe_new()) == NULL || (l->sockets = sotto_sockets_new(&l->uv)) == NULL)
         return false;
-    }
-    /* These two cannot fail. */
-    uv_prepare_init(&l->uv, &l->prepare);
-    uv_prepare_start(&l->prepare, on_prepare);
-    uv_idle_init(&l->uv, &l->spin);
-    l->wake.data = l->prepare.data = l->spin.data = l;
-    return true;
+    /* There is room for the first few. */
+    return sotto_socket_init(&l->uv_fd, l->sockets, &uv_ops) == 0 &&
+           sotto_socket_init(&l->timer_fd, l->sockets, &timer_ops) == 0 &&
+           sotto_socket_init(&l->wake_fd, l->sockets, &wake_ops) == 0;
+}
+
+static void close_sockets(struct sotto_loop *l)
+{
+    sotto_socket_release(&l->uv_fd); /* libuv closes it */
+    sotto_socket_close(&l->timer_fd);
+    sotto_socket_close(&l->wake_fd);
+    sotto_sockets_free(l->sockets);
 }
 
 struct sotto_loop *sotto_loop_new(void)
@@ -288,26 +318,31 @@ struct sotto_loop *sotto_loop_new(void)
         return NULL;
     sotto_job_init(&l->work, NULL);
     sotto_job_init(&l->output, NULL);
-    l->epoll_fd = l->timer_fd = -1;
     if (uv_loop_init(&l->uv) != 0) {
         free(l);
         return NULL;
     }
-    if ((l->pipe = sotto_pipe_new()) == NULL || !open_fds(l) || !init_handles(l)) {
-        close_fds(l);
-        sotto_pipe_free(l->pipe);
-        (void)uv_loop_close(&l->uv);
-        free(l);
-        return NULL;
+    if (!open_sockets(l)) {
+        sotto_sockets_free(l->sockets);
+    } else if (!watch_fds(l)) {
+        close_sockets(l);
+    } else {
+        uv_prepare_init(&l->uv, &l->anchor);
+        uv_prepare_start(&l->anchor, on_anchor); /* neither can fail */
+        return l;
     }
-    sotto_loop_dispatch(l); /* so that a wake from another thread is seen from now on */
-    return l;
+    sotto_pipe_free(l->pipe);
+    (void)uv_loop_close(&l->uv);
+    free(l);
+    return NULL;
 }
 
 void sotto_loop_settle(struct sotto_loop *l)
 {
-    while (l != NULL && l->lingering > 0)
-        uv_run(&l->uv, UV_RUN_ONCE); /* each ends by itself, by its own timer at the latest */
+    while (l != NULL && l->lingering > 0) { /* each ends by itself, by its deadline at the latest */
+        end_turn(l);
+        take_events(l, timeout_of(l));
+    }
 }
 
 void sotto_loop_free(struct sotto_loop *l)
@@ -318,10 +353,8 @@ void sotto_loop_free(struct sotto_loop *l)
     /* Connections that were freed last. What was not freed may have work for ever. */
     for (int i = 0; i < CLOSE_TURNS && jobs_wait(l); i++)
         end_turn(l);
-    sotto_sockets_free(l->sockets);
-    uv_close((uv_handle_t *)&l->wake, NULL);
-    uv_close((uv_handle_t *)&l->prepare, NULL);
-    uv_close((uv_handle_t *)&l->spin, NULL);
+    sotto_socket_release(&l->uv_fd);
+    uv_close((uv_handle_t *)&l->anchor, NULL);
     for (int i = 0; uv_loop_close(&l->uv) != 0; i++) {
         if (i == CLOSE_TURNS) {
             sotto_log_bug("the loop was freed before what runs on it");
@@ -329,7 +362,7 @@ void sotto_loop_free(struct sotto_loop *l)
         }
         uv_run(&l->uv, UV_RUN_NOWAIT);
     }
-    close_fds(l);
+    close_sockets(l);
     sotto_pipe_free(l->pipe);
     free(l);
 }

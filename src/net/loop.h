@@ -9,9 +9,9 @@
 
 /*
  * An event loop over libuv. A program runs it (sotto_loop_run); a library hands out its one fd,
- * which is readable whenever sotto_loop_dispatch() has something to do: an epoll fd that holds
- * libuv's and a timerfd. One loop belongs to one thread; only sotto_loop_wake() may be called
- * from another or from a signal handler.
+ * which is readable whenever sotto_loop_dispatch() has something to do: an epoll fd that holds the
+ * connections', libuv's and a timerfd. One loop belongs to one thread; only sotto_loop_wake() may
+ * be called from another or from a signal handler.
  */
 struct sotto_loop;
 struct sotto_timer;

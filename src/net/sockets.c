@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/sockets.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -8,12 +9,10 @@
 enum { TURN_EVENTS = 256, HEAP_FIRST = 64 };
 
 struct sotto_sockets {
-    uv_poll_t poll;
-    uv_timer_t timer;
-    int handles, epoll_fd;
+    uv_loop_t *uv;
+    int epoll_fd;
     struct epoll_event *left; /* of this turn; those of sockets that ended are emptied */
     int left_count;
-    uint64_t armed; /* when the timer fires */
     uint32_t count, room, waiting;
     struct sotto_socket **heap; /* room for all of them, so that setting a deadline cannot fail */
 };
@@ -44,21 +43,6 @@ static void tell(struct sotto_socket *s, uint32_t epoll)
         s->ops->ready(s, events, broken);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct sotto_sockets *all = poll->data;
-    struct epoll_event found[TURN_EVENTS];
-    int n = epoll_wait(all->epoll_fd, found, TURN_EVENTS, 0);
-
-    for (int i = 0; i < n; i++) {
-        all->left = found + i + 1;
-        all->left_count = n - i - 1;
-        if (found[i].data.ptr != NULL)
-            tell(found[i].data.ptr, found[i].events);
-    }
-    all->left_count = 0;
-}
-
 bool sotto_socket_watch(struct sotto_socket *s, int uv_events)
 {
     struct epoll_event ev = {.events = to_epoll(uv_events), .data.ptr = s};
@@ -77,19 +61,26 @@ void sotto_socket_open(struct sotto_socket *s, int fd)
     s->fd = fd;
 }
 
-void sotto_socket_close(struct sotto_socket *s)
+void sotto_socket_release(struct sotto_socket *s)
 {
     struct sotto_sockets *all = s->all;
 
-    if (s->fd < 0)
-        return;
     (void)sotto_socket_watch(s, 0);
     for (int i = 0; i < all->left_count; i++)
         if (all->left[i].data.ptr == s)
             all->left[i].data.ptr = NULL;
-    close(s->fd);
     s->fd = -1;
     s->events = 0;
+}
+
+void sotto_socket_close(struct sotto_socket *s)
+{
+    int fd = s->fd;
+
+    if (fd < 0)
+        return;
+    sotto_socket_release(s);
+    close(fd);
 }
 
 /* Deadlines: a binary heap, the earliest first */
@@ -133,33 +124,6 @@ static void heap_remove(struct sotto_sockets *all, struct sotto_socket *s)
     sift_down(all, last, last->slot);
 }
 
-static void on_timer(uv_timer_t *timer);
-
-/* One that fires too early costs a look. */
-static void arm(struct sotto_sockets *all)
-{
-    uint64_t now = uv_now(all->timer.loop), first;
-
-    if (all->waiting == 0 || (first = all->heap[0]->due) >= all->armed)
-        return;
-    all->armed = first;
-    uv_timer_start(&all->timer, on_timer, first > now ? first - now : 0, 0);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct sotto_sockets *all = timer->data;
-
-    all->armed = UINT64_MAX;
-    while (all->waiting > 0 && all->heap[0]->due <= uv_now(timer->loop)) {
-        struct sotto_socket *s = all->heap[0];
-
-        sotto_socket_due(s, UINT64_MAX);
-        s->ops->expired(s);
-    }
-    arm(all);
-}
-
 void sotto_socket_due(struct sotto_socket *s, uint64_t at)
 {
     struct sotto_sockets *all = s->all;
@@ -174,7 +138,46 @@ void sotto_socket_due(struct sotto_socket *s, uint64_t at)
     }
     sift_up(all, s, waits ? s->slot : all->waiting++);
     sift_down(all, s, s->slot);
-    arm(all);
+}
+
+int sotto_sockets_timeout(const struct sotto_sockets *all)
+{
+    uint64_t now = uv_now(all->uv), first;
+
+    if (all->waiting == 0)
+        return -1;
+    first = all->heap[0]->due;
+    if (first <= now)
+        return 0;
+    return first - now < INT_MAX ? (int)(first - now) : INT_MAX;
+}
+
+/* Turns */
+
+static void tell_expired(struct sotto_sockets *all)
+{
+    while (all->waiting > 0 && all->heap[0]->due <= uv_now(all->uv)) {
+        struct sotto_socket *s = all->heap[0];
+
+        sotto_socket_due(s, UINT64_MAX);
+        s->ops->expired(s);
+    }
+}
+
+void sotto_sockets_turn(struct sotto_sockets *all, int timeout_ms)
+{
+    struct epoll_event found[TURN_EVENTS];
+    int n = epoll_wait(all->epoll_fd, found, TURN_EVENTS, timeout_ms);
+
+    uv_update_time(all->uv);
+    for (int i = 0; i < n; i++) {
+        all->left = found + i + 1;
+        all->left_count = n - i - 1;
+        if (found[i].data.ptr != NULL)
+            tell(found[i].data.ptr, found[i].events);
+    }
+    all->left_count = 0;
+    tell_expired(all);
 }
 
 /* Life */
@@ -203,40 +206,30 @@ void sotto_socket_end(struct sotto_socket *s)
     s->all->count--;
 }
 
-static void on_closed(uv_handle_t *h)
-{
-    struct sotto_sockets *all = h->data;
-
-    if (--all->handles > 0)
-        return;
-    close(all->epoll_fd);
-    free(all->heap);
-    free(all);
-}
-
 struct sotto_sockets *sotto_sockets_new(uv_loop_t *uv)
 {
     struct sotto_sockets *all = calloc(1, sizeof *all);
 
     if (all == NULL)
         return NULL;
-    all->armed = UINT64_MAX;
-    all->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (all->epoll_fd < 0 || uv_poll_init(uv, &all->poll, all->epoll_fd) != 0) {
-        if (all->epoll_fd >= 0)
-            close(all->epoll_fd);
+    all->uv = uv;
+    if ((all->epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
         free(all);
         return NULL;
     }
-    uv_timer_init(uv, &all->timer);
-    all->handles = 2;
-    all->poll.data = all->timer.data = all;
-    uv_poll_start(&all->poll, UV_READABLE, on_poll);
     return all;
 }
 
 void sotto_sockets_free(struct sotto_sockets *all)
 {
-    uv_close((uv_handle_t *)&all->poll, on_closed);
-    uv_close((uv_handle_t *)&all->timer, on_closed);
+    if (all == NULL)
+        return;
+    close(all->epoll_fd);
+    free(all->heap);
+    free(all);
+}
+
+int sotto_sockets_fd(const struct sotto_sockets *all)
+{
+    return all->epoll_fd;
 }
