@@ -404,6 +404,8 @@ static bool take_input(struct sotto_conn *c)
             share -= n == 0;
             if (!hand_out_fresh(c, scratch, n, &share))
                 return false;
+            if (!rest_waits(c) && sotto_link_empty(c->link))
+                return true;
             break;
         case SOTTO_LINK_WANT_READ:
             c->read_wants_write = false;

@@ -40,6 +40,9 @@ void sotto_link_readable(struct sotto_link *k);
 /* Bytes were taken from the socket that no read has given out: the socket's readiness is then not
  * the whole truth. They may be a record that is not whole. */
 bool sotto_link_holds(const struct sotto_link *k);
+/* The last read took all that there was: the next would say WANT_READ until the socket is readable
+ * again. */
+bool sotto_link_empty(const struct sotto_link *k);
 /* room at least 16 KiB, so that nothing of a record stays behind. At most one record per call; OK
  * with 0 bytes: it was one without data, and there may be more. */
 enum sotto_link_status sotto_link_read(struct sotto_link *k, void *ret, size_t room, size_t *ret_n);

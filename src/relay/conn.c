@@ -304,8 +304,11 @@ void sotto_relay_answer(struct sotto_relay_conn *c, struct sotto_answer *a)
 
 void sotto_relay_done(struct sotto_relay_conn *c, uint32_t id)
 {
-    struct sotto_answer a = {.id = id, .type = SOTTO_ANS_DONE};
+    struct sotto_answer a;
 
+    if (id == 0) /* wants no answer; acknowledgements do without */
+        return;
+    a = (struct sotto_answer){.id = id, .type = SOTTO_ANS_DONE};
     sotto_relay_answer(c, &a);
 }
 
