@@ -401,15 +401,28 @@ void sotto_idle_free(struct sotto_idle *i)
 
 struct sotto_timer {
     uv_timer_t uv;
+    uint64_t due, armed; /* armed: when libuv's fires, at or before due */
     sotto_loop_fn *fn;
     void *ctx;
 };
 
+static void on_timer(uv_timer_t *uv);
+
+static void timer_arm(struct sotto_timer *t, uint64_t now)
+{
+    t->armed = t->due;
+    uv_timer_start(&t->uv, on_timer, t->due > now ? t->due - now : 0, 0);
+}
+
 static void on_timer(uv_timer_t *uv)
 {
     struct sotto_timer *t = uv->data;
+    uint64_t now = uv_now(uv->loop);
 
-    t->fn(t->ctx);
+    if (t->due > now)
+        timer_arm(t, now);
+    else
+        t->fn(t->ctx);
 }
 
 static void free_data(uv_handle_t *h)
@@ -430,11 +443,18 @@ struct sotto_timer *sotto_timer_new(struct sotto_loop *l, sotto_loop_fn *fn, voi
     return t;
 }
 
+/* One that is moved further away looks again when it fires: a program that moves its timer in each
+ * turn moves libuv's seldom. */
 void sotto_timer_start(struct sotto_timer *t, uint64_t after_ms)
 {
+    uint64_t now;
+
     /* libuv's clock stands still during a turn and, in a host's loop, since the last dispatch. */
     uv_update_time(t->uv.loop);
-    uv_timer_start(&t->uv, on_timer, after_ms, 0);
+    now = uv_now(t->uv.loop);
+    t->due = after_ms > UINT64_MAX - now ? UINT64_MAX : now + after_ms;
+    if (!uv_is_active((uv_handle_t *)&t->uv) || t->due < t->armed)
+        timer_arm(t, now);
 }
 
 void sotto_timer_stop(struct sotto_timer *t)

@@ -116,10 +116,11 @@ static void timers_fire_in_order(void **state)
     struct sotto_timer *c = sotto_timer_new(t.loop, note_ctx, LETTER('c'));
     struct sotto_timer *never = sotto_timer_new(t.loop, note_ctx, LETTER('!'));
 
-    sotto_timer_start(a, 60);
+    sotto_timer_start(a, 3600 * 1000);
+    sotto_timer_start(a, 60); /* moved nearer */
     sotto_timer_start(b, 20);
     sotto_timer_start(c, 1);
-    sotto_timer_start(c, 40); /* moved */
+    sotto_timer_start(c, 40); /* moved further away */
     sotto_timer_start(never, 10);
     sotto_timer_stop(never);
     until(3);
