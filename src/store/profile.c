@@ -131,6 +131,13 @@ static const struct sotto_migration steps[] = {
         "CREATE TABLE heard (name TEXT NOT NULL, device INTEGER NOT NULL, ms INTEGER NOT NULL,"
         "  PRIMARY KEY (name, device)) STRICT, WITHOUT ROWID;",
     },
+    {
+        /* Envelopes that did not open, which their sender is still to be asked for again. */
+        "CREATE TABLE unasked (seq INTEGER PRIMARY KEY AUTOINCREMENT, sender TEXT NOT NULL,"
+        "  device INTEGER NOT NULL, envelope_id BLOB NOT NULL UNIQUE, added_ms INTEGER NOT NULL)"
+        "  STRICT;"
+        "CREATE INDEX unasked_sender ON unasked (sender, seq);",
+    },
 };
 
 enum sotto_err sotto_profile_open(const char *dir, const struct sotto_secret32 *vault_key,

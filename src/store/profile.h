@@ -292,7 +292,12 @@ enum sotto_err sotto_parcel_find(struct sotto_profile *p,
 
 /* --- inbox bookkeeping --- */
 
-/* REPLAY: this envelope was processed before. */
+/* Was this envelope processed before: is it noted, or does it lie in quarantine? OK or NOT_FOUND.
+ */
+enum sotto_err sotto_seen_known(struct sotto_profile *p,
+                                const uint8_t envelope_id[SOTTO_ENVELOPE_ID]);
+/* What opened. REPLAY: noted before. Bounded: some more than 131,072 at most, the oldest go. What
+ * was forgotten is still refused by its session, and its content is known by its id. */
 enum sotto_err sotto_seen_note(struct sotto_profile *p,
                                const uint8_t envelope_id[SOTTO_ENVELOPE_ID], uint64_t now_ms);
 enum sotto_err sotto_seen_sweep(struct sotto_profile *p, uint64_t before_ms);
@@ -303,10 +308,29 @@ enum sotto_err sotto_quarantine_add(struct sotto_profile *p,
                                     const void *envelope, size_t len, const char *reason,
                                     uint64_t now_ms);
 enum sotto_err sotto_quarantine_count(struct sotto_profile *p, uint32_t *ret);
+/* Envelopes that did not open, which a device is still to be asked for again. Adding one again is
+ * fine. Bounded: 1,024; then the account that has most of them loses its oldest, so that whoever
+ * floods pushes out his own. */
+enum sotto_err sotto_unasked_add(struct sotto_profile *p, const char *sender, uint64_t device,
+                                 const uint8_t envelope_id[SOTTO_ENVELOPE_ID], uint64_t now_ms);
+enum sotto_err sotto_unasked_senders(struct sotto_profile *p, sotto_name_fn *fn, void *ctx);
+struct sotto_unasked {
+    uint64_t device;
+    uint8_t envelope_id[SOTTO_ENVELOPE_ID];
+};
+/* Takes (deletes) the oldest one of an account. NOT_FOUND. */
+enum sotto_err sotto_unasked_take(struct sotto_profile *p, const char *sender,
+                                  struct sotto_unasked *ret);
+enum sotto_err sotto_unasked_drop(struct sotto_profile *p, const char *sender); /* all of them */
+enum sotto_err sotto_unasked_sweep(struct sotto_profile *p, uint64_t before_ms);
 /* Receipts that are still to be sent. Adding the same again is fine; READ replaces DELIVERED. */
 enum sotto_err sotto_due_add(struct sotto_profile *p, const char *peer,
                              const uint8_t content_id[SOTTO_CONTENT_ID],
                              enum sotto_receipt_state state);
+/* What accepted contacts wrote (peer NULL: all of them) gets its receipt once more, as those that
+ * were given may be lost: the newest `most` messages, as far as they were received since then. */
+enum sotto_err sotto_due_again(struct sotto_profile *p, const char *peer, uint64_t since_ms,
+                               uint32_t most);
 enum sotto_err sotto_due_peers(struct sotto_profile *p, sotto_name_fn *fn, void *ctx);
 /* Takes (deletes) up to SOTTO_RECEIPT_IDS of one peer and state. *ret_count 0: none. */
 enum sotto_err sotto_due_take(struct sotto_profile *p, const char *peer,

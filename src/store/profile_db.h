@@ -9,6 +9,7 @@
 
 struct sotto_profile {
     struct sotto_db *db;
+    uint32_t until_trim; /* envelopes that may be noted as seen before the oldest are forgotten */
 };
 
 /* An account's name from a column. MALFORMED: longer than a name. */

@@ -359,7 +359,7 @@ static void add_2(struct sotto_profile *p, uint8_t id, uint64_t counter, bool ga
     assert_int_equal(sotto_message_add(p, &m), 0);
 }
 
-static void make_profile_2(const char *to)
+static struct sotto_profile *make_common_2(const char *to)
 {
     struct sotto_contact_record c = {
         .name = "eve",
@@ -373,7 +373,7 @@ static void make_profile_2(const char *to)
     add_2(p, 141, 3, true);
     add_2(p, 142, 2, false);
     assert_int_equal(sotto_heard_note(p, "bob", 0xfedcba9876543210u, 1795000000000u, false), 0);
-    sotto_profile_close(p);
+    return p;
 }
 
 static enum sotto_err check_order_2(void *ctx, const struct sotto_message_record *m)
@@ -387,18 +387,12 @@ static enum sotto_err check_order_2(void *ctx, const struct sotto_message_record
     return SOTTO_OK;
 }
 
-static void profile_2_opens(void **state)
+static void check_2(struct sotto_profile *p)
 {
     struct sotto_contact_record c;
-    struct sotto_secret32 key;
-    struct sotto_profile *p = NULL;
     uint64_t ms;
     int seen = 0;
 
-    take("profile-2/vault", "vault");
-    take("profile-2/profile.db", "profile.db");
-    assert_int_equal(sotto_vault_open(dir.path, PASSPHRASE, strlen(PASSPHRASE), &key), 0);
-    assert_int_equal(sotto_profile_open(dir.path, &key, false, NULL, &p, why, sizeof why), 0);
     assert_int_equal(sotto_message_history(p, "bob", 0, check_message_1, &seen), 0);
     assert_int_equal(seen, 2);
     check_keys_1(p);
@@ -411,6 +405,62 @@ static void profile_2_opens(void **state)
     assert_int_equal(seen, 3);
     assert_int_equal(sotto_heard_get(p, "bob", 0xfedcba9876543210u, &ms), 0);
     assert_true(ms == 1795000000000u);
+}
+
+/* folder: of the fixture. */
+static struct sotto_profile *open_fixture(const char *folder)
+{
+    struct sotto_secret32 key;
+    struct sotto_profile *p = NULL;
+    char from[64];
+
+    snprintf(from, sizeof from, "%s/vault", folder);
+    take(from, "vault");
+    snprintf(from, sizeof from, "%s/profile.db", folder);
+    take(from, "profile.db");
+    assert_int_equal(sotto_vault_open(dir.path, PASSPHRASE, strlen(PASSPHRASE), &key), 0);
+    assert_int_equal(sotto_profile_open(dir.path, &key, false, NULL, &p, why, sizeof why), 0);
+    return p;
+}
+
+/* What version 3 added is there as well, and can be used. */
+static void profile_2_opens(void **state)
+{
+    struct sotto_profile *p = open_fixture("profile-2");
+    struct sotto_unasked next;
+    uint8_t id[SOTTO_ENVELOPE_ID];
+
+    check_2(p);
+    assert_int_equal(sotto_unasked_take(p, "bob", &next), SOTTO_ERR_NOT_FOUND);
+    fill(id, sizeof id, 150);
+    assert_int_equal(sotto_unasked_add(p, "bob", 7, id, 1795000000000u), 0);
+    assert_int_equal(sotto_unasked_take(p, "bob", &next), 0);
+    assert_filled(next.envelope_id, sizeof next.envelope_id, 150);
+    sotto_profile_close(p);
+}
+
+/* --- profile, version 3: what is still to be asked for --- */
+
+static void make_profile_3(const char *to)
+{
+    struct sotto_profile *p = make_common_2(to);
+    uint8_t id[SOTTO_ENVELOPE_ID];
+
+    fill(id, sizeof id, 150);
+    assert_int_equal(sotto_unasked_add(p, "bob", 0xfedcba9876543210u, id, 1795000000000u), 0);
+    sotto_profile_close(p);
+}
+
+static void profile_3_opens(void **state)
+{
+    struct sotto_profile *p = open_fixture("profile-3");
+    struct sotto_unasked next;
+
+    check_2(p);
+    assert_int_equal(sotto_unasked_take(p, "bob", &next), 0);
+    assert_true(next.device == 0xfedcba9876543210u);
+    assert_filled(next.envelope_id, sizeof next.envelope_id, 150);
+    assert_int_equal(sotto_unasked_take(p, "bob", &next), SOTTO_ERR_NOT_FOUND);
     sotto_profile_close(p);
 }
 
@@ -579,10 +629,10 @@ static void make_all(void **state)
     snprintf(path, sizeof path, "%s/relay-3.db", make_to);
     if (!file_exists(path))
         make_relay(path);
-    snprintf(path, sizeof path, "%s/profile-2", make_to);
+    snprintf(path, sizeof path, "%s/profile-3", make_to);
     if (!file_exists(path)) {
         assert_int_equal(mkdir(path, 0700), 0);
-        make_profile_2(path);
+        make_profile_3(path);
         strcat(path, "/vault.bak"); /* the same bytes as the vault */
         assert_int_equal(unlink(path), 0);
     }
@@ -593,11 +643,9 @@ static void make_all(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        CASE(profile_1_opens),
-        CASE(who_was_blocked_in_version_1_can_go_back),
-        CASE(profile_2_opens),
-        CASE(relay_1_opens),
-        CASE(relay_2_opens),
+        CASE(profile_1_opens), CASE(who_was_blocked_in_version_1_can_go_back),
+        CASE(profile_2_opens), CASE(profile_3_opens),
+        CASE(relay_1_opens),   CASE(relay_2_opens),
         CASE(relay_3_opens),
     };
     const struct CMUnitTest make[] = {

@@ -88,7 +88,7 @@ static void only_the_right_key_opens(void **state)
 static void newer_schema_is_refused(void **state)
 {
     static const char label[] = "sotto/1 profile database";
-    static const struct sotto_migration more[] = {{""}, {""}, {"CREATE TABLE later (x)"}};
+    static const struct sotto_migration more[] = {{""}, {""}, {""}, {"CREATE TABLE later (x)"}};
     struct sotto_secret32 key;
     struct sotto_db *db = NULL;
     uint8_t *before, *after;
@@ -96,10 +96,10 @@ static void newer_schema_is_refused(void **state)
 
     sotto_hkdf_sha256(NULL, 0, vault_key.b, 32, label, strlen(label), key.b, 32);
     sotto_profile_close(p);
-    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &vault_key, false, more, 3,
+    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &vault_key, false, more, 4,
                                    NULL, &db, why, sizeof why),
                      SOTTO_ERR_BAD_TAG);
-    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &key, false, more, 3, NULL, &db,
+    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &key, false, more, 4, NULL, &db,
                                    why, sizeof why),
                      0);
     sotto_db_close(db);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rest of the profile's store: messages, counters, outbox, inbox. */
+/* The profile's store: messages, counters, outbox. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -341,14 +341,14 @@ static void accepting_clears_requests(void **state)
 static void assert_row_is_bare(const char *peer)
 {
     static const char label[] = "sotto/1 profile database";
-    static const struct sotto_migration none[] = {{""}, {""}};
+    static const struct sotto_migration none[] = {{""}, {""}, {""}};
     struct sotto_secret32 key;
     struct sotto_db *db = NULL;
     struct sotto_rows rows;
 
     sotto_hkdf_sha256(NULL, 0, vault_key.b, 32, label, strlen(label), key.b, 32);
     assert_int_equal(
-        sotto_db_open(folder_file(&dir, "profile.db"), &key, false, none, 2, NULL, &db, NULL, 0),
+        sotto_db_open(folder_file(&dir, "profile.db"), &key, false, none, 3, NULL, &db, NULL, 0),
         0);
     assert_int_equal(sotto_db_query(db, &rows,
                                     "SELECT count(*), sum(length(text) + length(content)"
@@ -739,88 +739,6 @@ static void unsealed_items_lose_their_parcels(void **state)
     assert_true(item == sealed && device == 1 && retries == 0);
 }
 
-/* --- inbox --- */
-
-static void envelopes_are_noticed_once(void **state)
-{
-    assert_int_equal(sotto_seen_note(p, id_of(1), 100), 0);
-    assert_int_equal(sotto_seen_note(p, id_of(2), 200), 0);
-    reopen();
-    assert_int_equal(sotto_seen_note(p, id_of(1), 300), SOTTO_ERR_REPLAY);
-    assert_int_equal(sotto_seen_sweep(p, 200), 0);
-    assert_int_equal(sotto_seen_note(p, id_of(2), 300), SOTTO_ERR_REPLAY);
-    assert_int_equal(sotto_seen_note(p, id_of(1), 300), 0);
-    assert_int_equal(sotto_seen_sweep(p, (uint64_t)0 - 1000), 0); /* a clock that is far behind */
-    assert_int_equal(sotto_seen_note(p, id_of(2), 300), SOTTO_ERR_REPLAY);
-}
-
-static void quarantine_is_bounded(void **state)
-{
-    static uint8_t big[SOTTO_ENVELOPE_MAX + 1];
-    uint32_t n = 9;
-
-    assert_int_equal(sotto_quarantine_count(p, &n), 0);
-    assert_int_equal(n, 0);
-    assert_int_equal(sotto_quarantine_add(p, id_of(0), big, sizeof big, "x", 1),
-                     SOTTO_ERR_TOO_LARGE);
-    assert_int_equal(sotto_profile_begin(p), 0);
-    for (unsigned i = 0; i < 300; i++) {
-        assert_int_equal(sotto_quarantine_add(p, id_of(i), "small", 5, "no session", i), 0);
-        assert_int_equal(sotto_quarantine_count(p, &n), 0);
-        assert_int_equal(n, i < 256 ? i + 1 : 256);
-    }
-    /* The same once more takes no second place. */
-    assert_int_equal(sotto_quarantine_add(p, id_of(299), "small", 5, "no session", 1), 0);
-    assert_int_equal(sotto_quarantine_count(p, &n), 0);
-    assert_int_equal(n, 256);
-    /* Sixty-four of the largest are 4 MiB: for each one more, the small ones have gone. */
-    for (unsigned i = 1000; i < 1100; i++)
-        assert_int_equal(sotto_quarantine_add(p, id_of(i), big, SOTTO_ENVELOPE_MAX, "x", i), 0);
-    assert_int_equal(sotto_quarantine_count(p, &n), 0);
-    assert_int_equal(n, 64);
-    assert_int_equal(sotto_quarantine_add(p, id_of(2000), "small", 5, "x", 1), 0);
-    assert_int_equal(sotto_quarantine_count(p, &n), 0);
-    assert_int_equal(n, 64);
-    assert_int_equal(sotto_profile_commit(p), 0);
-}
-
-static void receipts_are_due_once(void **state)
-{
-    static uint8_t ids[SOTTO_RECEIPT_IDS][SOTTO_CONTENT_ID];
-    char names[64] = "";
-    size_t n = 9;
-
-    assert_int_equal(sotto_due_take(p, "bob", SOTTO_RECEIPT_READ, ids, &n), 0);
-    assert_int_equal(n, 0);
-    assert_int_equal(sotto_profile_begin(p), 0);
-    for (unsigned i = 0; i < 300; i++)
-        assert_int_equal(sotto_due_add(p, "bob", id_of(i), SOTTO_RECEIPT_DELIVERED), 0);
-    assert_int_equal(sotto_profile_commit(p), 0);
-    assert_int_equal(sotto_due_add(p, "bob", id_of(0), SOTTO_RECEIPT_DELIVERED), 0);
-    assert_int_equal(sotto_due_add(p, "bob", id_of(5), SOTTO_RECEIPT_READ), 0);
-    assert_int_equal(sotto_due_add(p, "bob", id_of(5), SOTTO_RECEIPT_DELIVERED), 0);
-    assert_int_equal(sotto_due_add(p, "eve", id_of(5), SOTTO_RECEIPT_DELIVERED), 0);
-    reopen();
-    assert_int_equal(sotto_due_peers(p, collect_name, names), 0);
-    assert_string_equal(names, "bob eve ");
-    assert_int_equal(sotto_due_take(p, "bob", SOTTO_RECEIPT_READ, ids, &n), 0);
-    assert_int_equal(n, 1);
-    assert_memory_equal(ids[0], id_of(5), 16);
-    assert_int_equal(sotto_due_take(p, "bob", SOTTO_RECEIPT_DELIVERED, ids, &n), 0);
-    assert_int_equal(n, 256);
-    for (unsigned i = 0; i < 256; i++) /* in order, without the one that was read */
-        assert_memory_equal(ids[i], id_of(i < 5 ? i : i + 1), 16);
-    assert_int_equal(sotto_due_take(p, "bob", SOTTO_RECEIPT_DELIVERED, ids, &n), 0);
-    assert_int_equal(n, 300 - 257);
-    assert_int_equal(sotto_due_take(p, "bob", SOTTO_RECEIPT_DELIVERED, ids, &n), 0);
-    assert_int_equal(n, 0);
-    assert_int_equal(sotto_due_take(p, "eve", SOTTO_RECEIPT_DELIVERED, ids, &n), 0);
-    assert_int_equal(n, 1);
-    names[0] = '\0';
-    assert_int_equal(sotto_due_peers(p, collect_name, names), 0);
-    assert_string_equal(names, "");
-}
-
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -842,9 +760,6 @@ int main(void)
         CASE(progress_only_rises),
         CASE(restored_relay_gets_what_was_not_delivered),
         CASE(unsealed_items_lose_their_parcels),
-        CASE(envelopes_are_noticed_once),
-        CASE(quarantine_is_bounded),
-        CASE(receipts_are_due_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
