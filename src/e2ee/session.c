@@ -183,8 +183,9 @@ enum sotto_err sotto_session_respond(const struct sotto_env *env, const struct s
         (one_time != NULL && (one_time->type != SOTTO_PREKEY_ONE_TIME ||
                               one_time->generation != signed_prekey->generation)))
         return SOTTO_ERR_USAGE;
-    if (header.generation < them->device->generation ||
-        signed_prekey->generation < us->device->generation)
+    /* Theirs may be one from before they were put back: what they wrote then is read all the same,
+     * as on a session that was there already. Nobody sends on it once there is a newer one. */
+    if (signed_prekey->generation < us->device->generation)
         return SOTTO_ERR_EXPIRED;
     if ((e = sotto_handshake_respond(us, our_dh, them, &header, signed_prekey, one_time, &h)) != 0)
         return e;

@@ -62,9 +62,9 @@ enum sotto_err sotto_session_initiate(const struct sotto_env *env, const struct 
  * info names (one_time NULL exactly when its id is 0). The session is only worth storing when
  * sotto_session_decrypt() of that message then succeeds. MALFORMED, TRUNCATED, UNSUPPORTED: the
  * message. BAD_TAG: it was not made for these two parties under these keys. BAD_KEY: a low-order
- * point in it. EXPIRED: made by a generation of theirs, or for one of ours, below the listed one.
- * USAGE: pre-keys that the message does not name. NOMEM. (env: suite 1 draws nothing here, as a new
- * ratchet key is made at the first sending.)
+ * point in it. EXPIRED: made for a generation of ours below the live one. USAGE: pre-keys that the
+ * message does not name. NOMEM. (env: suite 1 draws nothing here, as a new ratchet key is made at
+ * the first sending.)
  */
 enum sotto_err sotto_session_respond(const struct sotto_env *env, const struct sotto_party *us,
                                      const struct sotto_dh_pair *our_dh,

@@ -424,7 +424,7 @@ class Secrets:
     def __init__(self, us, them, m, signed, one_time):
         need(m.flags == 1 and m.signed_id == signed.prekey.id, "not under this pre-key")
         need(m.one_time_id == (one_time.prekey.id if one_time else 0), "not under this pre-key")
-        need(m.generation >= them.device.generation, "an older generation")
+        need(signed.prekey.generation >= us.device.generation, "for an older generation")
         ikm = b"\xff" * 32
         ikm += dh(signed.x25519, them.device.identity_key)
         ikm += dh(us.identity_private, m.ek)
