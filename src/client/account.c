@@ -662,7 +662,8 @@ void sotto_account_online(struct sotto_engine *e)
 
     (void)sotto_setting_get_u64(e->p, "heal.keys", &heal);
     if (e->relay_restored) {
-        if (sotto_tokens_requeue_all(e) != SOTTO_OK || sotto_item_reopen_stored(e->p) != SOTTO_OK)
+        if (sotto_tokens_requeue_all(e) != SOTTO_OK || sotto_item_reopen_stored(e->p) != SOTTO_OK ||
+            sotto_receipts_again(e) != SOTTO_OK)
             sotto_engine_trouble(e, SOTTO_ERR_IO, "the profile cannot be written");
         sotto_notice(e, "The relay was restored from a backup. What it had not delivered yet is "
                         "being sent again.");
@@ -695,8 +696,9 @@ void sotto_account_online(struct sotto_engine *e)
  * keys, new sessions, and what was not delivered is encrypted again: its receipts may lie on the
  * lost line, and an envelope that comes twice gets no second one. If it is the relay (its whole
  * folder was put back, so it does not know): what was stored but not delivered is sent again, and
- * repeated envelopes are recognised by their ids. Such a relay gives out sequence numbers again
- * that this device has acknowledged on the lost line; so from now on only its own word counts.
+ * repeated envelopes are recognised by their ids; receipts are given again. Such a relay gives out
+ * sequence numbers again that this device has acknowledged on the lost line; so from now on only
+ * its own word counts.
  */
 enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
 {
@@ -709,6 +711,7 @@ enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
             (err = sotto_setting_put_u64(e->p, "inbox.committed", acked)) == SOTTO_OK &&
             (err = sotto_sessions_clear(e->p, NULL, 0)) == SOTTO_OK &&
             (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK &&
+            (err = sotto_receipts_again(e)) == SOTTO_OK &&
             (err = sotto_item_unseal(e->p)) == SOTTO_OK)
             err = sotto_tokens_requeue_all(e);
         err = sotto_profile_end(e->p, err);
@@ -718,7 +721,8 @@ enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
     e->generation++;
     sotto_notice(e, "This profile (or the relay) was restored from an older copy. It goes on with "
                     "new keys; what this device sent or received since that copy was made may be "
-                    "missing here.");
+                    "missing here, and what it sent since then and had not reached every device "
+                    "may be missing there.");
     return SOTTO_OK;
 }
 
@@ -749,6 +753,7 @@ void sotto_account_tick(struct sotto_engine *e)
         return;
     (void)sotto_prekey_sweep(e->p, now);
     (void)sotto_seen_sweep(e->p, now - SOTTO_SEEN_MS);
+    (void)sotto_unasked_sweep(e->p, now - SOTTO_LIFETIME_MS); /* nobody keeps it longer */
     (void)sotto_sealing_sweep(e->p, now - SOTTO_SEALING_KEPT);
     (void)sotto_setting_get_u64(e->p, "sealing.ms", &since);
     if (now > since + SOTTO_SEALING_MS)

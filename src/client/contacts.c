@@ -337,6 +337,7 @@ enum sotto_err sotto_contact_make_accepted(struct sotto_engine *e, struct sotto_
     enum sotto_err err;
 
     c->state = SOTTO_CONTACT_ACCEPTED;
+    sotto_lost_accepted(e, c->name);
     if (!c->has_our_token) {
         if ((err = sotto_random(e->env, c->our_token, SOTTO_TOKEN)) != SOTTO_OK)
             return err;
@@ -388,7 +389,10 @@ enum sotto_err sotto_contact_synced(struct sotto_engine *e, const struct sotto_c
     memcpy(c.verified_key, content->u.contact_sync.verified_key, 32);
     if ((err = sotto_contact_put(e->p, &c)) != SOTTO_OK)
         return err;
-    return c.state == SOTTO_CONTACT_ACCEPTED ? sotto_message_clear_request(e->p, c.name) : SOTTO_OK;
+    if (c.state != SOTTO_CONTACT_ACCEPTED)
+        return SOTTO_OK;
+    sotto_lost_accepted(e, c.name);
+    return sotto_message_clear_request(e->p, c.name);
 }
 
 /* State, token for them, receipts for what came already, word to our other devices: one commit. */

@@ -286,9 +286,12 @@ void sotto_engine_goodbye(struct sotto_engine *e)
 uint64_t sotto_engine_deadline(const struct sotto_engine *e)
 {
     uint64_t at = e->next_housekeeping_mono, o = sotto_outbox_deadline(e);
+    uint64_t lost = sotto_lost_deadline(e);
 
     if (o < at)
         at = o;
+    if (lost < at)
+        at = lost;
     if (e->say_mono != 0 && e->say_mono < at)
         at = e->say_mono;
     for (const struct job *j = e->jobs; j != NULL; j = j->next)
@@ -331,6 +334,7 @@ void sotto_engine_tick(struct sotto_engine *e)
         e->next_housekeeping_mono = now + 3600 * 1000;
         sotto_account_tick(e);
     }
+    sotto_lost_tick(e);
     sotto_receipts_flush(e);
     sotto_outbox_pump(e);
     sotto_jobs_sweep(e);

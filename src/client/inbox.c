@@ -141,38 +141,19 @@ static enum sotto_err find_sender(struct sotto_engine *e, struct arrival *ar)
 
 /* --- what cannot be opened --- */
 
-/* Whom an envelope claims to come from is not known before it opens: nobody is to be flooded with
- * requests in our name. */
-static bool may_ask(struct sotto_engine *e, const struct arrival *ar)
-{
-    bool known = ar->own || ar->contact.state == SOTTO_CONTACT_ACCEPTED;
-    struct outgoing *o = sotto_outgoing(e, ar->opened.sender);
-    uint64_t now = sotto_mono_ms(e->env);
-
-    if (!ar->listed || ar->opened.sender_device == e->device || o == NULL)
-        return false;
-    if (o->asked == 0 || now >= o->asked_mono + 3600 * 1000) {
-        o->asked_mono = now;
-        o->asked = 0;
-    }
-    return o->asked++ < (known ? SOTTO_ASKED_MAX : SOTTO_ASKED_STRANGER);
-}
-
 static enum sotto_err quarantine(struct sotto_engine *e, struct arrival *ar, const char *why,
                                  bool ask_again)
 {
-    struct sotto_content c = {.kind = SOTTO_CONTENT_RETRY};
+    bool known = ar->own || ar->contact.state == SOTTO_CONTACT_ACCEPTED;
     enum sotto_err err;
 
     sotto_log_peer("an envelope did not open: %s", why);
     if ((err = sotto_quarantine_add(e->p, ar->id, ar->in->envelope, ar->in->len, why,
                                     sotto_now_ms(e->env))) != SOTTO_OK)
         return err;
-    if (!ask_again || !may_ask(e, ar))
+    if (!ask_again || !ar->listed || ar->opened.sender_device == e->device)
         return SOTTO_OK;
-    memcpy(c.u.retry.envelope_id, ar->id, sizeof ar->id);
-    return sotto_outbox_queue(e, ar->opened.sender, ar->opened.sender_device, ar->opened.sender, &c,
-                              false);
+    return sotto_lost_note(e, ar->opened.sender, known, ar->opened.sender_device, ar->id);
 }
 
 /* --- decrypting --- */
@@ -201,8 +182,6 @@ static enum sotto_err respond(struct sotto_engine *e, struct arrival *ar,
     bool has_one = ar->info.one_time_prekey_id != 0;
     enum sotto_err err;
 
-    if (ar->info.sender_generation < ar->device.generation)
-        return SOTTO_ERR_EXPIRED;
     if ((err = sotto_prekey_find(e->p, SOTTO_PREKEY_SIGNED, ar->info.signed_prekey_id,
                                  &signed_key)) != SOTTO_OK)
         return err;
@@ -332,16 +311,30 @@ static enum sotto_err note_counter(struct sotto_engine *e, struct arrival *ar,
     return sotto_counter_note(e->p, c->conversation, ar->opened.sender_device, c->counter);
 }
 
-/* Our own devices confirm to the one that sent, so that it can forget the envelope. */
+static enum sotto_err look_shown(void *ctx, const struct sotto_message_record *m)
+{
+    *(bool *)ctx = m->shown && !m->outgoing;
+    return SOTTO_OK;
+}
+
+/* What came before is confirmed as well, and how far it got: what was said of it may be lost. Our
+ * own devices confirm to the one that sent, so that it can forget the envelope. */
 static enum sotto_err confirm(struct sotto_engine *e, struct arrival *ar,
-                              const uint8_t id[SOTTO_CONTENT_ID])
+                              const uint8_t id[SOTTO_CONTENT_ID], bool again)
 {
     struct sotto_content r = {.kind = SOTTO_CONTENT_RECEIPT};
+    bool shown = false;
+    enum sotto_err err = SOTTO_OK;
 
+    if (!ar->own && ar->contact.state != SOTTO_CONTACT_ACCEPTED)
+        return SOTTO_OK;
+    if (!ar->own && again)
+        err = sotto_message_get(e->p, id, look_shown, &shown);
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
     if (!ar->own)
-        return ar->contact.state == SOTTO_CONTACT_ACCEPTED
-                   ? sotto_due_add(e->p, ar->opened.sender, id, SOTTO_RECEIPT_DELIVERED)
-                   : SOTTO_OK;
+        return sotto_due_add(e->p, ar->opened.sender, id,
+                             shown ? SOTTO_RECEIPT_READ : SOTTO_RECEIPT_DELIVERED);
     r.u.receipt.state = SOTTO_RECEIPT_DELIVERED;
     r.u.receipt.count = 1;
     memcpy(r.u.receipt.ids[0], id, SOTTO_CONTENT_ID);
@@ -354,6 +347,7 @@ static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, c
     struct sotto_message_record m = {.reason = "", .outgoing = ar->own, .shown = ar->own};
     uint64_t now = sotto_now_ms(e->env);
     struct outgoing *o;
+    bool again;
     enum sotto_err err;
 
     memcpy(m.id, c->id, sizeof m.id);
@@ -386,11 +380,12 @@ static enum sotto_err take_message(struct sotto_engine *e, struct arrival *ar, c
                      peer, peer, peer);
     }
     err = sotto_message_add(e->p, &m);
-    if (err != SOTTO_OK && err != SOTTO_ERR_EXISTS)
+    again = err == SOTTO_ERR_EXISTS;
+    if (err != SOTTO_OK && !again)
         return err;
     if (err == SOTTO_OK && ar->own && (err = sotto_changed_note(e, m.id)) != SOTTO_OK)
         return err;
-    return confirm(e, ar, c->id); /* also for one that came before: its receipt may be lost */
+    return confirm(e, ar, c->id, again);
 }
 
 static enum sotto_err take_content(struct sotto_engine *e, struct arrival *ar,
@@ -457,6 +452,8 @@ static enum sotto_err take_opened(struct sotto_engine *e, struct arrival *ar)
      * came back from an older copy of the profile. What it says would be lost without asking. */
     if (err != SOTTO_OK)
         return is_store_error(err) ? err : quarantine(e, ar, sotto_err_text(err), true);
+    if ((err = sotto_seen_note(e->p, ar->id, sotto_now_ms(e->env))) != SOTTO_OK)
+        return err;
     err = sotto_content_decode(ar->text, ar->text_len, &c);
     if (err != SOTTO_OK)
         return is_store_error(err) ? err : quarantine(e, ar, "its content is malformed", false);
@@ -482,15 +479,12 @@ static enum sotto_err take(struct sotto_engine *e, struct arrival *ar, enum verd
             return SOTTO_OK;
         }
     }
-    err = sotto_seen_note(e->p, ar->id, sotto_now_ms(e->env));
-    if (err == SOTTO_ERR_REPLAY)
-        return SOTTO_OK;
-    if (err != SOTTO_OK)
-        return err;
+    if ((err = sotto_seen_known(e->p, ar->id)) != SOTTO_ERR_NOT_FOUND)
+        return err; /* OK: it came again */
     if (opened != SOTTO_OK)
         return quarantine(e, ar, sotto_err_text(opened), false);
     if (!ar->own && ar->contact.state == SOTTO_CONTACT_BLOCKED)
-        return SOTTO_OK; /* dropped; the sender is not told */
+        return sotto_seen_note(e->p, ar->id, sotto_now_ms(e->env)); /* dropped; nobody is told */
     return take_opened(e, ar);
 }
 
@@ -658,67 +652,4 @@ void sotto_inbox_ephemeral(struct sotto_engine *e, struct sotto_bytes envelope)
     free(ar.buf);
     free(ar.text);
     free(in);
-}
-
-/* --- receipts --- */
-
-struct peers {
-    size_t count;
-    sotto_name name[32];
-};
-
-static enum sotto_err note_peer(void *ctx, const char *name)
-{
-    struct peers *p = ctx;
-
-    if (p->count < sizeof p->name / sizeof p->name[0])
-        snprintf(p->name[p->count++], sizeof p->name[0], "%s", name);
-    return SOTTO_OK;
-}
-
-static enum sotto_err flush_peer(struct sotto_engine *e, const char *name,
-                                 enum sotto_receipt_state state, bool *ret_any)
-{
-    struct sotto_content *c = calloc(1, sizeof *c);
-    enum sotto_err err = SOTTO_ERR_NOMEM;
-
-    if (c == NULL)
-        return err;
-    c->kind = SOTTO_CONTENT_RECEIPT;
-    c->u.receipt.state = state;
-    if ((err = sotto_profile_begin(e->p)) == SOTTO_OK) {
-        err = sotto_due_take(e->p, name, state, c->u.receipt.ids, &c->u.receipt.count);
-        if (err == SOTTO_OK && c->u.receipt.count > 0)
-            err = sotto_outbox_queue(e, name, 0, name, c, false);
-        *ret_any = *ret_any || c->u.receipt.count > 0;
-        err = sotto_profile_end(e->p, err);
-    }
-    free(c);
-    return err;
-}
-
-void sotto_receipts_flush(struct sotto_engine *e)
-{
-    struct peers peers;
-    struct sotto_contact_record c;
-    bool any;
-    enum sotto_err err;
-
-    if (!e->registered || e->phase != LINK_ONLINE)
-        return;
-    e->receipts_mono = 0;
-    do {
-        any = false;
-        peers.count = 0;
-        err = sotto_due_peers(e->p, note_peer, &peers);
-        for (size_t i = 0; err == SOTTO_OK && i < peers.count; i++) {
-            if ((err = sotto_contact_load(e, peers.name[i], &c)) != SOTTO_OK ||
-                c.state != SOTTO_CONTACT_ACCEPTED)
-                continue;
-            if ((err = flush_peer(e, peers.name[i], SOTTO_RECEIPT_DELIVERED, &any)) == SOTTO_OK)
-                err = flush_peer(e, peers.name[i], SOTTO_RECEIPT_READ, &any);
-        }
-    } while (err == SOTTO_OK && any);
-    if (err != SOTTO_OK)
-        sotto_engine_trouble(e, err, "the profile cannot be written");
 }

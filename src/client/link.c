@@ -331,6 +331,8 @@ void sotto_ask_drained(struct sotto_engine *e)
 
 static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
+    enum sotto_err err;
+
     (void)p;
     if (a == NULL)
         return;
@@ -347,6 +349,9 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
     e->empty_rounds = 0;
     sotto_ask_drained(e);
     sotto_account_online(e);
+    if ((err = sotto_lost_load(e)) != SOTTO_OK)
+        sotto_engine_trouble(e, err, "the profile cannot be read");
+    sotto_lost_tick(e);
     sotto_tokens_flush(e);
     sotto_receipts_flush(e); /* those that the last connection or process did not get to */
     sotto_outbox_pump(e);

@@ -180,6 +180,8 @@ void sotto_outbox_send(struct sotto_engine *e, struct job *j)
 
         if (o != NULL)
             o->typing_mono = 0; /* the message ends it there; the next one may be told at once */
+        if (o != NULL && o->missing) /* a person wants to know how it stands now */
+            sotto_outbox_unstall(e, j->name);
         j->phase = 1;
         j->needs_online = true;
         j->deadline_mono = sotto_mono_ms(e->env) + (j->n[1] != 0 ? j->n[1] : 30000);
@@ -505,7 +507,7 @@ enum sotto_err sotto_outbox_retry(struct sotto_engine *e, const char *from, uint
     enum sotto_err err = sotto_parcel_find(e->p, envelope_id, &item, &to_device, &retries);
 
     if (err != SOTTO_OK)
-        return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+        return err == SOTTO_ERR_NOT_FOUND ? sotto_receipt_lost(e, from) : err;
     if (to_device != device || retries >= SOTTO_RETRIES)
         return SOTTO_OK;
     err = sotto_item_get(e->p, item, copy_item, &r);

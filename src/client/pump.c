@@ -38,6 +38,7 @@ struct outgoing *sotto_outgoing(struct sotto_engine *e, const char *name)
 static void unstall(struct outgoing *o)
 {
     o->retry_mono = 0;
+    o->missing = false;
     o->bad_count = 0;
 }
 
@@ -147,6 +148,8 @@ enum sotto_err sotto_outgoing_heard(struct sotto_engine *e, const char *name, ui
         return SOTTO_ERR_NOMEM;
     if (bad_device(o, device) != NULL)
         o->bad_count = 0;
+    if (o->missing)
+        unstall(o);
     err = sotto_heard_get(e->p, name, device, &last);
     if (err == SOTTO_OK && now < last + fine)
         return SOTTO_OK;
@@ -221,6 +224,7 @@ static void missing_account(struct sotto_engine *e, struct outgoing *o)
              "the relay does not know the account %s any more; the message is kept and tried again",
              o->name);
     sotto_outbox_tell(e, o->name, SOTTO_RESULT_UNKNOWN, text);
+    o->missing = true;
     sotto_outgoing_later(e, o, 60000);
 }
 

@@ -39,6 +39,8 @@
     (16 * 1024 * 1024)           /* waiting to be processed; a relay has 1 MiB under way */
 #define SOTTO_ASKED_MAX      256 /* retry requests to one account in an hour */
 #define SOTTO_ASKED_STRANGER 8
+#define SOTTO_AGAIN_MS       60000 /* lost receipts of one account are given again so often */
+#define SOTTO_AGAIN_COUNT    4096  /* of so many messages, when the relay was put back */
 
 enum link_phase {
     LINK_DOWN,
@@ -112,6 +114,7 @@ struct outgoing {
     bool judged_again;    /* on this connection: is he still gone, still somebody else? */
     bool need_list;       /* somebody named a newer list: fetch it before the next send */
     uint64_t retry_mono;  /* nothing before this; 0: at once */
+    bool missing;         /* it waits because the relay does not know the account at present */
     uint64_t full_mono;   /* held mailboxes are tried again then */
     size_t held_count;    /* devices whose mailbox is full */
     uint64_t held[SOTTO_DEVICES_MAX];
@@ -131,6 +134,9 @@ struct outgoing {
     uint64_t typed_ms;   /* when the newest notice or message of his was made */
     uint64_t asked_mono; /* retry requests: the hour that is counted, and how many */
     uint32_t asked;
+    uint64_t lost_mono;     /* more is to be asked for then; 0: nothing */
+    uint64_t receipts_mono; /* no receipts before this; 0: at once */
+    uint64_t again_mono;    /* when receipts were given once more, last */
 };
 
 /* An item of the outbox in memory. */
@@ -216,9 +222,9 @@ struct sotto_engine {
     bool draining;      /* asking whether ... */
     bool queue_drained; /* everything that the relay had at Begin was processed */
     int quiet_pings;
-    uint32_t empty_rounds; /* of pings, in which envelopes came and nothing new was said */
+    uint32_t empty_rounds;      /* of pings, in which envelopes came and nothing new was said */
     uint64_t said, said_before; /* what others said that was new: now, and at the last ping */
-    uint64_t delivered; /* envelopes that came on this connection and before */
+    uint64_t delivered;         /* envelopes that came on this connection and before */
     struct outgoing *outgoing;
     uint32_t lane; /* of submits; a new one after each refusal */
     bool pumping;
@@ -462,7 +468,27 @@ void sotto_inbox_deliver(struct sotto_engine *e, const struct sotto_answer *a);
 void sotto_inbox_ephemeral(struct sotto_engine *e, struct sotto_bytes envelope);
 void sotto_inbox_run(struct sotto_engine *e);
 void sotto_inbox_clear(struct sotto_engine *e);
+
+/* --- receipt.c --- */
+/* Sends those that are due. */
 void sotto_receipts_flush(struct sotto_engine *e);
+/* The relay was put back: those that it had may be lost, of all contacts. Part of the caller's
+ * transaction. */
+enum sotto_err sotto_receipts_again(struct sotto_engine *e);
+/* A contact asks for an envelope of which nothing is known here any more: it was a receipt, as all
+ * that is kept until it was delivered is known. Part of the caller's transaction. */
+enum sotto_err sotto_receipt_lost(struct sotto_engine *e, const char *name);
+
+/* --- lost.c --- */
+/* The device is asked to send again what was in that envelope: now, or when the account may be
+ * asked for more. known: our own account, or a contact. Part of the caller's transaction. */
+enum sotto_err sotto_lost_note(struct sotto_engine *e, const char *name, bool known,
+                               uint64_t device, const uint8_t envelope_id[SOTTO_ENVELOPE_ID]);
+/* What an earlier process did not get to. */
+enum sotto_err sotto_lost_load(struct sotto_engine *e);
+void sotto_lost_accepted(struct sotto_engine *e, const char *name);
+uint64_t sotto_lost_deadline(const struct sotto_engine *e);
+void sotto_lost_tick(struct sotto_engine *e);
 
 /* --- view.c: rows for people --- */
 void sotto_message_row(const struct sotto_engine *e, const struct sotto_message_record *m,
