@@ -44,24 +44,23 @@ static size_t shown(const struct phone *p, const char *text, size_t *ret_unsure)
     return n;
 }
 
-/* A box without room does not keep a message from being stored: its device gets it later. */
-static bool had_no_room(const struct sim_run *s, const struct sim_sent *m, unsigned at)
+/*
+ * Of its recipient's devices one has it, which is what "stored" says; the box of this one had no
+ * room, and the envelope that waited for it was on its sender's disk alone, as was the note of it.
+ * With the disk put back both are gone, and no one else can know: the relay keeps nothing of what
+ * it refuses, the recipient's devices do not compare what they have, and a message that was never
+ * there leaves no gap, as its number is given out again. So what is true is told: where it was
+ * written, that what this device sent may be missing on devices of others.
+ */
+static bool waited_for_room(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
+    struct phone *from = s->w->phones[m->from];
     unsigned other = at ^ 1;
     size_t unsure;
 
-    return (s->faults & SIM_QUOTA) != 0 &&
-           (s->revoked[other] || shown(s->w->phones[other], m->text, &unsure) > 0);
-}
-
-/* A stranger is asked for no more than so many envelopes in an hour: what does not open because a
- * device was put back is more than that, and nobody asks for the rest later. */
-static bool was_not_asked_for(const struct sim_run *s, unsigned at)
-{
-    enum { ASKED = 8 };
-
-    return (s->faults & SIM_STRANGERS) != 0 && ever(s->restored[at]) &&
-           phone_quarantined(s->w->phones[at]) > ASKED;
+    return at < SIM_PHONES && s->lost_for[m->from][at] && phone_state(from, &m->said) == 0 &&
+           (s->revoked[other] || shown(s->w->phones[other], m->text, &unsure) > 0) &&
+           phone_notices(from, "had not reached every device") > 0;
 }
 
 /* It had come, and had not opened yet: that it has to be asked for is forgotten with the newer
@@ -74,13 +73,12 @@ static bool was_put_back_unopened(const struct sim_run *s, const struct sim_sent
 /* Nobody has it any more who could send it again, or would. */
 static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
-    if (s->revoked[m->from] || m->refused || was_not_asked_for(s, at) ||
-        was_put_back_unopened(s, m, at))
+    if (s->revoked[m->from] || m->refused || was_put_back_unopened(s, m, at))
         return true;
     if (!lost_with_the_copy(s, m))
         return false;
     return !m->stored || ever(s->restored[at]) || ever(s->relay_restored) ||
-           (at < SIM_PHONES && had_no_room(s, m, at));
+           waited_for_room(s, m, at);
 }
 
 /* His box had no room for it, and in the end its sender gave up, and said so. */
@@ -113,9 +111,8 @@ static bool states_right(const struct sim_run *s, const struct sim_sent *m)
     struct phone *from = s->w->phones[m->from];
     uint32_t state, least = SOTTO_MESSAGE_READ;
 
-    /* Nobody owes receipts to somebody whom he has not accepted; and each is given once for an
-     * envelope: the relay can lose it when it is put back. */
-    if (ever(s->relay_restored) || (s->faults & SIM_STRANGERS) != 0)
+    /* Nobody owes receipts to somebody whom he has not accepted. */
+    if ((s->faults & SIM_STRANGERS) != 0)
         least = SOTTO_MESSAGE_STORED;
 
     if (ever(s->restored[m->from]) || s->revoked[m->from] || m->refused)
@@ -276,7 +273,7 @@ bool sim_is_settled(struct sim_run *s)
                 return false;
         }
         if (!ever(s->restored[m->from]) && !s->revoked[m->from] && !m->refused &&
-            !ever(s->relay_restored) && (s->faults & SIM_STRANGERS) == 0 &&
+            (s->faults & SIM_STRANGERS) == 0 &&
             phone_state(s->w->phones[m->from], &m->said) != SOTTO_MESSAGE_READ)
             return false;
     }

@@ -14,6 +14,7 @@
 #define DAY_MS       (24 * 3600 * 1000ll)
 #define SETTLE_STEPS 60
 #define SETTLE_MS    30000
+#define SETTLE_HOURS 12 /* a stranger is asked for a few envelopes in an hour */
 
 const char *const sim_names[SIM_ACCOUNTS] = {"alice", "bob", "carol"};
 
@@ -74,7 +75,7 @@ static uint32_t roll(struct sim_run *s, uint32_t below)
     return (uint32_t)(s->dice >> 32) % below;
 }
 
-static bool may(const struct sim_run *s, enum sim_fault f)
+static bool may(const struct sim_run *s, unsigned f)
 {
     return (s->faults & f) != 0;
 }
@@ -156,6 +157,7 @@ static void old_copy(struct sim_run *s, unsigned at)
         rig_trace("%u: %s is as it was", s->now, p->name);
         s->unopened[at] = phone_quarantined(p) > 0;
         phone_restore(p, "copy");
+        memcpy(s->lost_for[at], s->no_room[at], sizeof s->lost_for[at]);
         s->restored[at] = s->now;
     }
 }
@@ -333,7 +335,20 @@ static void some_device(struct sim_run *s)
     }
 }
 
-/* --- requests that come twice --- */
+/* --- what is seen on the way: boxes without room, and requests that come twice --- */
+
+static void note_room(struct sim_run *s, const struct phone *p, const struct sotto_answer *a)
+{
+    for (size_t i = 0; i < a->u.submitted.count; i++)
+        for (unsigned at = 0; at < SIM_PHONES; at++) {
+            enum sotto_parcel_state state = a->u.submitted.results[i].state;
+
+            if (s->device[at] == a->u.submitted.results[i].device &&
+                state != SOTTO_PARCEL_LANE_CLOSED)
+                s->no_room[p->number][at] =
+                    state == SOTTO_PARCEL_FULL || state == SOTTO_PARCEL_QUOTA;
+        }
+}
 
 /* The phone knows of one request, so it gets one answer. */
 static bool is_second(struct sim_run *s, const struct phone *p, uint32_t id)
@@ -357,7 +372,9 @@ static bool pass_answer(struct sim_run *s, const struct phone *p, const struct s
     bool pass = true;
 
     assert_int_equal(sotto_answer_decode(body->p, body->n, &a), SOTTO_OK);
-    if (a->id != 0 && a->type < SOTTO_ANS_DELIVER)
+    if (a->type == SOTTO_ANS_SUBMITTED)
+        note_room(s, p, a);
+    if (may(s, SIM_REPEATS) && a->id != 0 && a->type < SOTTO_ANS_DELIVER)
         pass = !is_second(s, p, a->id);
     sotto_answer_free(a);
     return pass;
@@ -370,6 +387,8 @@ static bool carry(void *ctx, struct phone *p, enum way way, struct sotto_buf *bo
 
     if (way == DOWN)
         return pass_answer(s, p, body);
+    if (!may(s, SIM_REPEATS))
+        return true;
     if (s->twice_count == sizeof s->twice / sizeof s->twice[0])
         s->twice_count = 0; /* of connections that are gone */
     if (roll(s, 4) != 0 || sotto_request_decode(body->p, body->n, &q) != SOTTO_OK)
@@ -448,6 +467,8 @@ static void everything_right_again(struct sim_run *s)
         approve_device(s);
         note_stored(s);
     }
+    for (unsigned i = 0; may(s, SIM_STRANGERS) && i < SETTLE_HOURS && !sim_is_settled(s); i++)
+        world_pass(s->w, 3600 * 1000);
     world_pass(s->w, SETTLE_MS);
 }
 
@@ -472,12 +493,14 @@ bool sim_run(struct sim_run *s, struct world *w, uint64_t seed, unsigned faults)
     s->seed = seed;
     s->faults = faults;
     s->dice = stir(seed) | 1;
-    for (unsigned i = 0; i < SIM_PHONES; i++)
+    for (unsigned i = 0; i < SIM_PHONES; i++) {
         s->account[i] = i / 2;
+        s->device[i] = phone_device(w->phones[i]);
+    }
     sim_disk_seed(seed);
     w->dice = s->dice ^ 0x5555;
     w->slow_sync = true;
-    if (may(s, SIM_REPEATS)) {
+    if (may(s, SIM_REPEATS | SIM_QUOTA)) {
         w->carry = carry;
         w->carry_ctx = s;
     }

@@ -53,6 +53,10 @@ struct sim_run {
     bool unopened[PHONES_MAX]; /* it was asking for what did not open when it was put back */
     uint32_t relay_saved, relay_restored;
     unsigned account[PHONES_MAX];
+    uint64_t device[SIM_PHONES];
+    /* What a phone was last told of a device's box: it has no room. And was so when it was put
+     * back: with its newer profile went what it kept for that device. */
+    bool no_room[PHONES_MAX][SIM_PHONES], lost_for[PHONES_MAX][SIM_PHONES];
     int64_t skew[PHONES_MAX], relay_skew;
     bool revoked[PHONES_MAX]; /* somebody asked for it */
     unsigned added;           /* the phone that was, or 0 */
