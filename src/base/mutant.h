@@ -12,7 +12,7 @@ enum sotto_mutant_name {
     MUTANT_NONE,
     MUTANT_NO_SYNC,        /* store: a commit is not synced */
     MUTANT_EPOCH_AGAIN,    /* relay: sequence numbers start again after a restart */
-    MUTANT_ANSWER_FIRST,   /* relay: answers leave before the commit */
+    MUTANT_ANSWER_FIRST,   /* relay: answers leave before the disk has it */
     MUTANT_SYNC_COVERS,    /* relay: a sync counts for what was committed while it went on */
     MUTANT_LIVE_LOST,      /* relay: what is live is lost when the device goes away */
     MUTANT_SPILL_ANSWERED, /* relay: "stored" although the spill was undone */

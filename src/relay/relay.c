@@ -515,12 +515,11 @@ static bool storing_again(void)
 enum sotto_err sotto_relay_turn(struct sotto_relay *r)
 {
     struct sotto_relay_conn *c;
-    bool late = SOTTO_PLANTED(MUTANT_ANSWER_FIRST) && !r->sweeping;
     enum sotto_err e;
 
     if (r->in_turn && (e = sotto_mail_write(r)) != 0)
         sotto_relay_undo(r, e);
-    if (r->in_turn && !late && (e = sotto_rs_commit(r->store)) != 0) {
+    if (r->in_turn && (e = sotto_rs_commit(r->store)) != 0) {
         if (e == SOTTO_ERR_IO)
             return e;
         sotto_relay_undo(r, e);
@@ -532,7 +531,7 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
     /* A sweep often writes nothing, which works on a full disk too. */
     if (r->in_turn && r->failing && !r->sweeping)
         r->failing = storing_again();
-    r->in_turn = late && r->in_turn;
+    r->in_turn = false;
     r->sweeping = false;
     sotto_mail_settle(r, true);
     for (size_t i = 0; i < r->undo_count; i++)

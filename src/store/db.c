@@ -602,6 +602,11 @@ void sotto_db_rollback(struct sotto_db *db)
 
 enum { LOG_BYTES = 5 * 1024 * 1024 }; /* it begins anew after a checkpoint: at about 4 MiB */
 
+bool sotto_db_syncs(void)
+{
+    return !SOTTO_PLANTED(MUTANT_NO_SYNC);
+}
+
 /*
  * With synchronous=NORMAL a commit is written to the WAL and not synced; a checkpoint syncs both
  * files still, before a frame is overwritten. The WAL is the same file as long as the connection
@@ -616,7 +621,7 @@ enum sotto_err sotto_db_sync_later(struct sotto_db *db)
         return SOTTO_ERR_USAGE;
     if (db->depth > 0)
         return SOTTO_ERR_STATE;
-    if (SOTTO_PLANTED(MUTANT_NO_SYNC))
+    if (!sotto_db_syncs())
         return SOTTO_OK;
     rc = sqlite3_exec(db->conn, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
     if (rc == SQLITE_OK)

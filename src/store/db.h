@@ -58,9 +58,10 @@ void sotto_db_rollback(struct sotto_db *db); /* nothing when there is no transac
  */
 enum sotto_err sotto_db_sync_later(struct sotto_db *db);
 /*
- * Writes the log in full once, after sotto_db_sync_later(): a sync of what only replaces bytes takes
- * the disk half as long as one that has to note that the file has grown. The room is used in any
- * case once so much was written. FULL, IO: it stays as long as it got, and nothing else has changed.
+ * Writes the log in full once, after sotto_db_sync_later(): a sync of what only replaces bytes
+ * takes the disk half as long as one that has to note that the file has grown. The room is used in
+ * any case once so much was written. FULL, IO: it stays as long as it got, and nothing else has
+ * changed.
  */
 enum sotto_err sotto_db_write_ahead(struct sotto_db *db);
 /* What was committed before this call is on the disk. IO: nothing is known about it any more. */

@@ -39,6 +39,9 @@ enum sotto_err sotto_db_connect(struct sotto_db *db);
 /* Closes what sotto_db_connect() opened, and all of its statements. */
 void sotto_db_disconnect(struct sotto_db *db);
 
+/* Always, but for a planted bug. */
+bool sotto_db_syncs(void);
+
 /* What one of SQLite's result codes means for the caller. */
 enum sotto_err sotto_db_error_of(const struct sotto_db *db, int rc);
 

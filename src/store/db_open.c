@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/mutant.h"
 #include "store/db_conn.h"
 
 /*
@@ -218,7 +217,7 @@ static enum sotto_err configure(const struct opening *o, struct sotto_db *db)
                        o->path);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db->conn, settings, NULL, NULL, NULL);
-    if (SOTTO_PLANTED(MUTANT_NO_SYNC) && rc == SQLITE_OK)
+    if (!sotto_db_syncs() && rc == SQLITE_OK)
         rc = sqlite3_exec(db->conn, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
     return rc == SQLITE_OK ? SOTTO_OK : because_sqlite(o, db, rc);
 }

@@ -212,6 +212,8 @@ static void old_relay(struct sim_run *s)
 static void kill_relay_later(struct sim_run *s)
 {
     rig_trace("%u: the relay is going to be killed after a sync", s->now);
+    if (may(s, SIM_POWER))
+        loss_of_kills = SIM_POWER_CUT;
     s->w->kill_after_sync = 1 + roll(s, 12);
 }
 
