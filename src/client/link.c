@@ -241,9 +241,10 @@ void sotto_link_hello(struct sotto_engine *e, const struct sotto_answer *a)
 
 /* --- signing in --- */
 
-/* Settings: "lease.now" is the one that Begin was sent under; "lease.tried" those of attempts
- * since, newest last. A lease that the relay names and that is in neither, or one that began on the
- * relay without our note of it, was written by a later state of this profile: we are an older copy.
+/* Settings, newest last: "lease.now" is the one that began, and those under which Begin was sent
+ * since; "lease.tried" those of attempts to sign in since. The relay names the last one that began.
+ * One that is in neither, or that began on the relay without our note of it, was written by a later
+ * state of this profile: we are an older copy.
  */
 static enum sotto_err lease_make(struct sotto_engine *e, uint8_t ret[SOTTO_LEASE])
 {
@@ -265,30 +266,64 @@ static enum sotto_err lease_make(struct sotto_engine *e, uint8_t ret[SOTTO_LEASE
     return SOTTO_OK;
 }
 
+static bool has_lease(const struct sotto_buf *list, const uint8_t lease[SOTTO_LEASE])
+{
+    for (size_t i = 0; i + SOTTO_LEASE <= list->n; i += SOTTO_LEASE)
+        if (sotto_equal(list->p + i, lease, SOTTO_LEASE))
+            return true;
+    return false;
+}
+
+/* Begin is about to be sent. The first one is the last that is known to have begun: it stays. */
+static enum sotto_err lease_note(struct sotto_engine *e, const uint8_t lease[SOTTO_LEASE])
+{
+    SOTTO_AUTO_BUF now = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
+    enum sotto_err err = sotto_setting_get(e->p, "lease.now", &now);
+
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    if (now.n >= SOTTO_LEASES * SOTTO_LEASE) {
+        memmove(now.p + SOTTO_LEASE, now.p + (size_t)2 * SOTTO_LEASE,
+                now.n - (size_t)2 * SOTTO_LEASE);
+        now.n -= SOTTO_LEASE;
+    }
+    if ((err = sotto_buf_add(&now, lease, SOTTO_LEASE)) != SOTTO_OK ||
+        (err = sotto_setting_put(e->p, "lease.now", now.p, now.n)) != SOTTO_OK)
+        return err;
+    return sotto_setting_drop(e->p, "lease.tried");
+}
+
+/* The newest one has begun: a relay that names one before it is an older copy itself. */
+static enum sotto_err lease_begun(struct sotto_engine *e)
+{
+    SOTTO_AUTO_BUF now = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
+    enum sotto_err err = sotto_setting_get(e->p, "lease.now", &now);
+
+    if (err != SOTTO_OK || now.n <= SOTTO_LEASE)
+        return err;
+    return sotto_setting_put(e->p, "lease.now", now.p + now.n - SOTTO_LEASE, SOTTO_LEASE);
+}
+
 static enum sotto_err lease_is_older_copy(struct sotto_engine *e, const struct sotto_answer *a,
                                           bool *ret)
 {
     SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
     const uint8_t *previous = a->u.signed_in.previous_lease;
-    uint8_t now[SOTTO_LEASE] = {0};
+    SOTTO_AUTO_BUF now = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
     uint64_t committed = 0;
     enum sotto_err err[3];
 
     err[0] = sotto_setting_get_u64(e->p, "inbox.committed", &committed);
-    err[1] = sotto_setting_read(e->p, "lease.now", now, sizeof now);
+    err[1] = sotto_setting_get(e->p, "lease.now", &now);
     err[2] = sotto_setting_get(e->p, "lease.tried", &tried);
     for (size_t i = 0; i < 3; i++)
         if (err[i] != SOTTO_OK && err[i] != SOTTO_ERR_NOT_FOUND)
             return err[i];
     /* A copy taken while connected may know the lease; not what was acknowledged after it. */
     *ret = err[0] == SOTTO_OK && a->u.signed_in.acked > committed;
-    if (*ret || !a->u.signed_in.has_previous ||
-        (err[1] == SOTTO_OK && sotto_equal(now, previous, sizeof now)))
+    if (*ret || !a->u.signed_in.has_previous || has_lease(&now, previous))
         return SOTTO_OK;
-    *ret = true;
-    for (size_t i = 0; i + SOTTO_LEASE <= tried.n; i += SOTTO_LEASE)
-        if (sotto_equal(tried.p + i, previous, SOTTO_LEASE))
-            *ret = a->u.signed_in.previous_begun;
+    *ret = a->u.signed_in.previous_begun || !has_lease(&tried, previous);
     return SOTTO_OK;
 }
 
@@ -340,6 +375,10 @@ static void begun(struct sotto_engine *e, struct pending *p, const struct sotto_
         sotto_engine_trouble(e, SOTTO_ERR_MALFORMED, "the relay refused to begin");
         return;
     }
+    if ((err = lease_begun(e)) != SOTTO_OK) {
+        sotto_engine_trouble(e, err, "the profile cannot be written");
+        return;
+    }
     e->phase = LINK_ONLINE;
     e->why_result = SOTTO_RESULT_OK;
     e->why_text[0] = '\0';
@@ -378,8 +417,7 @@ static enum sotto_err note_signed_in(struct sotto_engine *e, const uint8_t lease
 
     if ((err = sotto_profile_begin(e->p)) != SOTTO_OK)
         return err;
-    if ((err = sotto_setting_put(e->p, "lease.now", lease, SOTTO_LEASE)) == SOTTO_OK &&
-        (err = sotto_setting_drop(e->p, "lease.tried")) == SOTTO_OK)
+    if ((err = lease_note(e, lease)) == SOTTO_OK)
         err = sotto_setting_put(e->p, "relay.pins", e->hello.pins, e->hello.pin_count * 32);
     if (!sotto_equal(e->hello.incarnation, e->relay.incarnation, SOTTO_INCARNATION))
         e->relay_restored = true;

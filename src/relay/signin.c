@@ -82,7 +82,7 @@ static enum sotto_err enter(struct sotto_relay_conn *c, const struct sotto_reque
     enum sotto_err e;
 
     if ((e = sotto_rs_one_time_count(s, d->box, &a.u.signed_in.one_time_left)) != 0 ||
-        (e = sotto_rs_lease_swap(s, d->box, q->u.sign_in.lease)) != 0)
+        (e = sotto_rs_lease_try(s, d->box, q->u.sign_in.lease)) != 0)
         return e;
     if (d->adopt && (e = sotto_rs_certificate_adopt(s, d->box, c->pin)) != 0)
         return e;

@@ -75,7 +75,7 @@ enum sotto_err sotto_rs_device_add(struct sotto_relay_store *s, int64_t account,
         sotto_db_run(s->db,
                      "INSERT INTO device (account, id, listed, entry, adopt) VALUES (?, ?, 1, ?, ?)"
                      " ON CONFLICT (account, id) DO UPDATE SET listed = 1, entry = excluded.entry,"
-                     " adopt = excluded.adopt, lease = NULL, begun = 0",
+                     " adopt = excluded.adopt, lease = NULL, tried = NULL, begun = 0",
                      "iubi", account, id, entry, (size_t)SOTTO_ENTRY_BYTES, (int64_t)adopt);
 
     if (e != 0 || (e = sotto_rs_device_find(s, account, id, &d)) != 0 ||
@@ -99,10 +99,11 @@ enum sotto_err sotto_rs_device_drop(struct sotto_relay_store *s, int64_t box)
 
     if ((e = sotto_rs_one_time_clear(s, box)) != 0)
         return e;
-    return sotto_db_run(s->db,
-                        "UPDATE device SET listed = 0, certificate = NULL, adopt = 0,"
-                        " lease = NULL, begun = 0, signed_prekey = NULL WHERE box = ?",
-                        "i", box);
+    return sotto_db_run(
+        s->db,
+        "UPDATE device SET listed = 0, certificate = NULL, adopt = 0,"
+        " lease = NULL, tried = NULL, begun = 0, signed_prekey = NULL WHERE box = ?",
+        "i", box);
 }
 
 enum sotto_err sotto_rs_certificate_adopt(struct sotto_relay_store *s, int64_t box,
@@ -112,16 +113,18 @@ enum sotto_err sotto_rs_certificate_adopt(struct sotto_relay_store *s, int64_t b
                        certificate, 32);
 }
 
-enum sotto_err sotto_rs_lease_swap(struct sotto_relay_store *s, int64_t box,
-                                   const uint8_t lease[SOTTO_LEASE])
+enum sotto_err sotto_rs_lease_try(struct sotto_relay_store *s, int64_t box,
+                                  const uint8_t lease[SOTTO_LEASE])
 {
-    return sotto_db_run(s->db, "UPDATE device SET lease = ?, begun = 0 WHERE box = ?", "bi", lease,
+    return sotto_db_run(s->db, "UPDATE device SET tried = ? WHERE box = ?", "bi", lease,
                         (size_t)SOTTO_LEASE, box);
 }
 
 enum sotto_err sotto_rs_lease_begun(struct sotto_relay_store *s, int64_t box, uint64_t committed)
 {
-    return sotto_db_run(s->db, "UPDATE device SET begun = 1, floor = max(floor, ?) WHERE box = ?",
+    return sotto_db_run(s->db,
+                        "UPDATE device SET lease = coalesce(tried, lease), tried = NULL, begun = 1,"
+                        " floor = max(floor, ?) WHERE box = ?",
                         "ui", committed, box);
 }
 

@@ -60,6 +60,8 @@ static const struct sotto_migration steps[] = {
 
     {"ALTER TABLE account ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;"
      "ALTER TABLE invite ADD COLUMN name TEXT;"},
+
+    {"ALTER TABLE device ADD COLUMN tried BLOB;"},
 };
 
 enum sotto_err sotto_rs_first(enum sotto_err query, struct sotto_rows *rows)

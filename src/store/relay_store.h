@@ -175,9 +175,11 @@ enum sotto_err sotto_rs_device_drop(struct sotto_relay_store *s, int64_t box);
 /* After a restore: the certificate of the first sign-in (NULL: none) is the enrolled one. */
 enum sotto_err sotto_rs_certificate_adopt(struct sotto_relay_store *s, int64_t box,
                                           const uint8_t *certificate);
-enum sotto_err sotto_rs_lease_swap(struct sotto_relay_store *s, int64_t box,
-                                   const uint8_t lease[SOTTO_LEASE]);
-/* The device works with its lease, and has committed what it got up to that number. */
+/* The device has signed in with this lease. The one that began last stays the one that is named,
+ * until the device works with this one: an answer that names it may be lost. */
+enum sotto_err sotto_rs_lease_try(struct sotto_relay_store *s, int64_t box,
+                                  const uint8_t lease[SOTTO_LEASE]);
+/* It works with the lease, and has committed what it got up to that number. */
 enum sotto_err sotto_rs_lease_begun(struct sotto_relay_store *s, int64_t box, uint64_t committed);
 
 /* --- devices that ask to be listed --- */

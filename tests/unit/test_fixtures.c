@@ -617,6 +617,12 @@ static void relay_3_opens(void **state)
     relay_opens("relay-3.db");
 }
 
+/* The lease that is tried lies beside the one that began. */
+static void relay_4_opens(void **state)
+{
+    relay_opens("relay-4.db");
+}
+
 /* --- making them --- */
 
 static const char *make_to;
@@ -626,7 +632,7 @@ static void make_all(void **state)
     char path[512];
 
     (void)umask(077);
-    snprintf(path, sizeof path, "%s/relay-3.db", make_to);
+    snprintf(path, sizeof path, "%s/relay-4.db", make_to);
     if (!file_exists(path))
         make_relay(path);
     snprintf(path, sizeof path, "%s/profile-3", make_to);
@@ -646,7 +652,7 @@ int main(int argc, char **argv)
         CASE(profile_1_opens), CASE(who_was_blocked_in_version_1_can_go_back),
         CASE(profile_2_opens), CASE(profile_3_opens),
         CASE(relay_1_opens),   CASE(relay_2_opens),
-        CASE(relay_3_opens),
+        CASE(relay_3_opens),   CASE(relay_4_opens),
     };
     const struct CMUnitTest make[] = {
         cmocka_unit_test(make_all),

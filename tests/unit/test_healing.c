@@ -204,6 +204,66 @@ static void an_old_copy_of_a_linked_device_is_entered_anew(void **state)
     assert_int_equal(phone_printed(tablet, "four"), 1);
 }
 
+/* The next frame of this kind to or from alice is lost with her connection; the relay forgets in
+ * that moment how far she was. */
+static struct {
+    enum way way;
+    int type;
+    bool done;
+} loss;
+
+static bool lose(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    if (loss.done || p != alice || way != loss.way ||
+        (int)(way == UP ? (int)request_type(body) : (int)answer_type(body)) != loss.type)
+        return true;
+    loss.done = true;
+    phone_cut(alice);
+    return false;
+}
+
+static void lose_next(enum way way, int type)
+{
+    loss.way = way;
+    loss.type = type;
+    loss.done = false;
+    w.carry = lose;
+    while (!loss.done)
+        if (!world_step(&w))
+            world_stall(&w, 100);
+    w.carry = NULL;
+    relay_kill(&w);
+}
+
+/* The first answer that names a strange lease is lost: it is named again. */
+static void an_old_copy_is_noticed_though_an_answer_is_lost(void **state)
+{
+    phone_cut(alice);
+    world_settle(&w);
+    they_can_talk("one", "two");
+    phone_restore(alice, "old");
+    lose_next(DOWN, SOTTO_ANS_SIGNED_IN);
+    assert_int_equal(phone_notices(alice, "older copy"), 0);
+    world_settle(&w);
+    assert_int_equal(phone_notices(alice, "older copy"), 1);
+    assert_int_equal(generation(alice), 2);
+    they_can_talk("three", "four");
+}
+
+/* Begin does not arrive, or its answer: no copy is older for that. */
+static void a_begin_that_is_lost_is_no_old_copy(void **state)
+{
+    phone_cut(alice);
+    lose_next(UP, SOTTO_REQ_BEGIN);
+    world_settle(&w);
+    phone_cut(alice);
+    lose_next(DOWN, SOTTO_ANS_DONE);
+    world_settle(&w);
+    assert_int_equal(phone_notices(alice, "older copy"), 0);
+    assert_int_equal(generation(alice), 1);
+    they_can_talk("one", "two");
+}
+
 /* A lease that the relay names and nobody wrote: it can make a client heal, not more than that. */
 static bool strange_lease(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
 {
@@ -247,6 +307,8 @@ int main(void)
         T(a_relay_put_back_by_hand_loses_nothing),
         T(an_old_copy_takes_up_the_newer_list),
         T(an_old_copy_of_a_linked_device_is_entered_anew),
+        T(an_old_copy_is_noticed_though_an_answer_is_lost),
+        T(a_begin_that_is_lost_is_no_old_copy),
         T(a_relay_that_lies_about_leases_breaks_nothing),
     };
 

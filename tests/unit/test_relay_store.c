@@ -346,7 +346,7 @@ static void test_device_comes_and_goes(void **state)
     assert_int_equal(count, 1);
     assert_true(boxes[0].device == dev && boxes[0].box == d.box);
     assert_int_equal(sotto_rs_device_entry(rig.store, d.box, second), 0);
-    assert_int_equal(sotto_rs_lease_swap(rig.store, d.box, lease), 0);
+    assert_int_equal(sotto_rs_lease_try(rig.store, d.box, lease), 0);
     assert_int_equal(sotto_rs_lease_begun(rig.store, d.box, 7), 0);
     assert_int_equal(sotto_rs_floor(rig.store, d.box, &floor), 0);
     assert_int_equal(floor, 7);
