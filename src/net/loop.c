@@ -171,8 +171,10 @@ static void on_wake_ready(struct sotto_socket *s, int events, bool broken)
     struct sotto_loop *l = SOTTO_CONTAINER(s, struct sotto_loop, wake_fd);
     uint64_t count;
 
-    atomic_store(&l->woken, false); /* first: who wakes us from here on writes again */
+    /* In this order: were a write of somebody read who came in between, nobody would write again.
+     * Who finds it woken still is heard at the end of this turn. */
     (void)!read(s->fd, &count, sizeof count);
+    (void)atomic_exchange(&l->woken, false);
 }
 
 static const struct sotto_socket_ops uv_ops = {on_uv_ready, NULL};

@@ -130,8 +130,9 @@ def check_full_and_killed(lab):
         until("a start or a reason", lambda: running.out + running.err,
               lambda s: "ready" in s or running.process.poll() is not None)
         if running.process.poll() is not None:
-            lines = [line for line in running.err.splitlines() if line.startswith("sottod: ")]
-            assert running.process.returncode == 1 and len(lines) == 1, running.err
+            result = running.wait()
+            lines = [line for line in result.err.splitlines() if line.startswith("sottod: ")]
+            assert result.code == 1 and len(lines) == 1, result
             assert "full" in lines[0], lines
         running.end()
         ballast.free()

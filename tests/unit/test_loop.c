@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -414,6 +416,56 @@ static void on_usr1(int signum)
     sotto_loop_wake(t.loop);
 }
 
+/* Threads that wake the loop again and again, each as soon as it was heard: however they meet, none
+ * waits for ever. */
+enum { CALLERS = 3, CALLS = 20000 };
+
+static struct caller {
+    pthread_t thread;
+    atomic_uint called, heard;
+} callers[CALLERS];
+
+static void *call_often(void *ctx)
+{
+    struct caller *c = ctx;
+
+    for (unsigned i = 1; i <= CALLS; i++) {
+        c->called = i;
+        sotto_loop_wake(t.loop);
+        while (c->heard != i)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void hear_callers(void *ctx)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < CALLERS; i++) {
+        callers[i].heard = callers[i].called;
+        all = all && callers[i].heard == CALLS;
+    }
+    if (all) {
+        t.events++;
+        sotto_loop_stop(t.loop);
+    }
+}
+
+static void no_call_is_lost(void **state)
+{
+    struct sotto_idle *hook = sotto_before_sleep(t.loop, hear_callers, NULL);
+
+    memset(callers, 0, sizeof callers);
+    for (size_t i = 0; i < CALLERS; i++)
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, call_often, &callers[i]), 0);
+    sotto_loop_run(t.loop);
+    for (size_t i = 0; i < CALLERS; i++)
+        pthread_join(callers[i].thread, NULL);
+    assert_true(t.events > 0);
+    sotto_idle_free(hook);
+}
+
 static void a_signal_handler_wakes_the_loop(void **state)
 {
     struct sigaction sa = {.sa_handler = on_usr1}, before;
@@ -555,6 +607,7 @@ int main(void)
         BOTH(dispatch_arms_what_callbacks_start),
         cmocka_unit_test_setup_teardown(dispatch_is_bounded, setup_host, teardown),
         BOTH(another_thread_wakes_the_loop),
+        cmocka_unit_test_setup_teardown(no_call_is_lost, setup_run, teardown),
         BOTH(a_signal_handler_wakes_the_loop),
         BOTH(signals_come_through_the_loop),
         BOTH(hooks_may_be_freed_by_hooks),
