@@ -36,6 +36,9 @@ SANITIZER = os.environ.get("SOTTO_SANITIZER", "")
 SOTTO, SOTTOD = os.path.join(BUILD, "sotto"), os.path.join(BUILD, "sottod")
 PASSPHRASE = "lilac-otter-comet"
 PATIENCE = 120.0 if SANITIZER else 30.0  # seconds until a wait has failed; nothing is timed
+# What a shell starts in the background ignores SIGINT, and so would the programs started here, as
+# long as they have not got to their own signals.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Skip(Exception):
