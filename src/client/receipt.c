@@ -14,16 +14,40 @@
 
 /* --- those that are due --- */
 
+static bool has_to_wait(struct sotto_engine *e, const char *name)
+{
+    struct outgoing *o = sotto_outgoing(e, name);
+
+    if (o == NULL || o->receipts_mono == 0)
+        return false;
+    if (sotto_mono_ms(e->env) >= o->receipts_mono) {
+        o->again_mono = o->receipts_mono;
+        o->receipts_mono = 0;
+        return false;
+    }
+    if (e->receipts_mono == 0 || o->receipts_mono < e->receipts_mono)
+        e->receipts_mono = o->receipts_mono;
+    return true;
+}
+
 struct peers {
+    struct sotto_engine *e;
     size_t count;
     sotto_name name[32];
 };
 
+/* Those to whom receipts may go at this moment: others may not take up the room. */
 static enum sotto_err note_peer(void *ctx, const char *name)
 {
     struct peers *p = ctx;
+    struct sotto_contact_record c;
+    enum sotto_err err;
 
-    if (p->count < sizeof p->name / sizeof p->name[0])
+    if (p->count == sizeof p->name / sizeof p->name[0])
+        return SOTTO_OK;
+    if ((err = sotto_contact_load(p->e, name, &c)) != SOTTO_OK)
+        return err;
+    if (c.state == SOTTO_CONTACT_ACCEPTED && !has_to_wait(p->e, name))
         snprintf(p->name[p->count++], sizeof p->name[0], "%s", name);
     return SOTTO_OK;
 }
@@ -49,26 +73,9 @@ static enum sotto_err flush_peer(struct sotto_engine *e, const char *name,
     return err;
 }
 
-static bool has_to_wait(struct sotto_engine *e, const char *name)
-{
-    struct outgoing *o = sotto_outgoing(e, name);
-
-    if (o == NULL || o->receipts_mono == 0)
-        return false;
-    if (sotto_mono_ms(e->env) >= o->receipts_mono) {
-        o->again_mono = o->receipts_mono;
-        o->receipts_mono = 0;
-        return false;
-    }
-    if (e->receipts_mono == 0 || o->receipts_mono < e->receipts_mono)
-        e->receipts_mono = o->receipts_mono;
-    return true;
-}
-
 void sotto_receipts_flush(struct sotto_engine *e)
 {
-    struct peers peers;
-    struct sotto_contact_record c;
+    struct peers peers = {.e = e};
     bool any;
     enum sotto_err err;
 
@@ -79,13 +86,9 @@ void sotto_receipts_flush(struct sotto_engine *e)
         any = false;
         peers.count = 0;
         err = sotto_due_peers(e->p, note_peer, &peers);
-        for (size_t i = 0; err == SOTTO_OK && i < peers.count; i++) {
-            if ((err = sotto_contact_load(e, peers.name[i], &c)) != SOTTO_OK ||
-                c.state != SOTTO_CONTACT_ACCEPTED || has_to_wait(e, peers.name[i]))
-                continue;
+        for (size_t i = 0; err == SOTTO_OK && i < peers.count; i++)
             if ((err = flush_peer(e, peers.name[i], SOTTO_RECEIPT_DELIVERED, &any)) == SOTTO_OK)
                 err = flush_peer(e, peers.name[i], SOTTO_RECEIPT_READ, &any);
-        }
     } while (err == SOTTO_OK && any);
     if (err != SOTTO_OK)
         sotto_engine_trouble(e, err, "the profile cannot be written");

@@ -97,6 +97,22 @@ static unsigned submits(struct watch *x)
     return n;
 }
 
+/* --- receipts --- */
+
+/* Many to whom nothing may be told any more stand before him in the list. */
+static void receipts_that_may_not_go_hold_up_no_others(void **state)
+{
+    static const uint8_t id[SOTTO_CONTENT_ID] = "some message";
+    struct said m;
+
+    for (char name[] = "aaa"; name[2] <= 'z'; name[2]++)
+        for (name[1] = 'a'; name[1] <= 'c'; name[1]++)
+            assert_int_equal(sotto_due_add(bob->profile, name, id, SOTTO_RECEIPT_READ), SOTTO_OK);
+    m = phone_say(alice, "bob", "did you get it?", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    assert_int_equal(phone_state(alice, &m), SOTTO_MESSAGE_READ);
+}
+
 /* --- those of a stranger --- */
 
 #define ASKED 8  /* in an hour */
@@ -340,6 +356,7 @@ int main(void)
         T(a_receipt_that_did_not_open_is_given_again, setup),
         T(who_asks_for_receipts_without_end_gets_few, setup),
         T(rubbish_is_not_remembered_for_long, setup),
+        T(receipts_that_may_not_go_hold_up_no_others, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
