@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "net/loop_internal.h"
 
 /*
@@ -126,25 +126,6 @@ void sotto_lookup_cancel(struct sotto_lookup *k)
         lookup_close(k);
 }
 
-/* The host's signals are the host's: they may not land in a thread that it does not know. */
-static int start_thread(struct sotto_lookup *k)
-{
-    sigset_t all, before;
-    pthread_attr_t attr;
-    pthread_t thread;
-    int r;
-
-    if ((r = pthread_attr_init(&attr)) != 0)
-        return r;
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&thread, &attr, lookup_thread, k);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return r;
-}
-
 enum sotto_err sotto_lookup_start(struct sotto_loop *l, const char *host, uint16_t port,
                                   sotto_lookup_fn *fn, void *ctx, struct sotto_resolved *ret_now,
                                   struct sotto_lookup **ret)
@@ -152,6 +133,7 @@ enum sotto_err sotto_lookup_start(struct sotto_loop *l, const char *host, uint16
     size_t len = strlen(host) + 1;
     struct sotto_resolved number;
     struct sotto_lookup *k;
+    pthread_t thread;
 
     resolve(host, port, AI_NUMERICHOST, &number);
     if (number.err == 0) {
@@ -177,11 +159,12 @@ enum sotto_err sotto_lookup_start(struct sotto_loop *l, const char *host, uint16
     k->done.data = k;
     sotto_loop_touch(l);
     atomic_fetch_add(&k->refs, 1); /* the thread's */
-    if (start_thread(k) != 0) {
+    if (sotto_thread_start(&thread, lookup_thread, k) != 0) {
         lookup_unref(k);
         lookup_close(k);
         return SOTTO_ERR_NOMEM;
     }
+    pthread_detach(thread);
     *ret = k;
     return SOTTO_OK;
 }

@@ -2,9 +2,10 @@
 #include "run/syncer.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include "base/thread.h"
 
 enum state { IDLE, ASKED, OVER };
 
@@ -44,23 +45,11 @@ static void *work(void *ctx)
     return NULL;
 }
 
-/* Signals are the loop's. */
-static int thread_start(struct sotto_syncer *s)
-{
-    sigset_t every, before;
-    int sys;
-
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
-    sys = pthread_create(&s->thread, NULL, work, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return sys;
-}
-
 enum sotto_err sotto_syncer_start(struct sotto_loop *loop, sotto_sync_fn *sync, void *ctx,
                                   struct sotto_syncer **ret)
 {
     struct sotto_syncer *s = calloc(1, sizeof *s);
+    enum sotto_err e;
 
     if (s == NULL)
         return SOTTO_ERR_NOMEM;
@@ -69,11 +58,11 @@ enum sotto_err sotto_syncer_start(struct sotto_loop *loop, sotto_sync_fn *sync, 
     s->ctx = ctx;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    if (thread_start(s) != 0) {
+    if ((e = sotto_thread_start(&s->thread, work, s)) != 0) {
         pthread_mutex_destroy(&s->lock);
         pthread_cond_destroy(&s->changed);
         free(s);
-        return SOTTO_ERR_IO;
+        return e;
     }
     *ret = s;
     return SOTTO_OK;

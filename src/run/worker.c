@@ -2,12 +2,12 @@
 #include "run/worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 
 #define AHEAD_MAX (8u * 1024 * 1024) /* bytes that a worker may be ahead of the core */
 #define SENT_STEP (32 * 1024)        /* told when so much more has left */
@@ -599,20 +599,6 @@ void sotto_workers_stop(struct sotto_workers *all)
     free(all);
 }
 
-/* Signals are the core's. */
-static enum sotto_err thread_start(struct worker *w)
-{
-    sigset_t every, before;
-    int sys;
-
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
-    sys = pthread_create(&w->thread, NULL, work, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    w->started = sys == 0;
-    return sys == 0 ? SOTTO_OK : SOTTO_ERR_IO;
-}
-
 static enum sotto_err worker_start(struct worker *w, struct sotto_listener *const *listeners,
                                    const struct sotto_listen_limits *limits)
 {
@@ -629,8 +615,10 @@ static enum sotto_err worker_start(struct worker *w, struct sotto_listener *cons
         e = SOTTO_ERR_NOMEM;
     for (size_t i = 0; e == 0 && i < w->all->listener_count; i++)
         e = sotto_listen_also(w->loop, listeners[i], limits, &ops, w, &w->listeners[i]);
-    if (e == 0 && (e = thread_start(w)) == 0)
+    if (e == 0 && (e = sotto_thread_start(&w->thread, work, w)) == 0) {
+        w->started = true;
         return SOTTO_OK;
+    }
     if (w->listeners != NULL)
         listeners_free(w);
     sotto_idle_free(w->idle);
