@@ -12,7 +12,7 @@
 
 #define HOUR_MS (3600 * 1000)
 
-/* How many more the account may be asked for now. */
+/* How many more the account may be asked for within the hour. */
 static uint32_t asks_left(struct sotto_engine *e, struct outgoing *o, bool known)
 {
     uint32_t most = known ? SOTTO_ASKED_MAX : SOTTO_ASKED_STRANGER;

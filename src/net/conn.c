@@ -424,7 +424,7 @@ static bool take_input(struct sotto_conn *c)
     return false;
 }
 
-/* True: the socket has no more for now. False: not up any more, or more may be there. */
+/* True: the socket is empty. False: not up any more, or more may be there. */
 static bool read_turn(struct sotto_conn *c)
 {
     bool drained;

@@ -2,9 +2,9 @@
 /*
  * The turn: requests run inside one transaction; what they want to happen elsewhere (a push to
  * another connection, an end) is noted as an effect; answers stay in the connections' output. After
- * the commit effects are carried out and output is let go. When the store fails, connections are
- * put back to where they were, their answers of this turn become "try again later", and the effects
- * are forgotten.
+ * the commit effects are carried out; output is let go once the disk has it (hold.c). When the store
+ * fails, connections are put back to where they were, their answers of this turn become "try again
+ * later", and the effects are forgotten.
  */
 #include "relay/relay.h"
 

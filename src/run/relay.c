@@ -194,6 +194,19 @@ static void sync_begin(struct server *s)
     sotto_syncer_go(s->syncer);
 }
 
+static void sync_end(struct server *s)
+{
+    enum sotto_err e;
+
+    if (!sotto_syncer_take(s->syncer, &e))
+        return;
+    if (e != 0)
+        die();
+    if (s->sync_began != 0)
+        sotto_observe(&s->metrics.counters.commit, sotto_relay_clock_us() - s->sync_began);
+    sotto_relay_synced(s->relay);
+}
+
 /* --- in this thread --- */
 
 static void up(void *ctx, struct sotto_conn *c, const struct sotto_tls_info *info)
@@ -312,19 +325,6 @@ static void set_timer(struct server *s)
     uint64_t now = sotto_mono_ms(sotto_env_system()), at = sotto_relay_deadline(s->relay);
 
     sotto_timer_start(s->timer, at > now ? at - now : 0);
-}
-
-static void sync_end(struct server *s)
-{
-    enum sotto_err e;
-
-    if (!sotto_syncer_take(s->syncer, &e))
-        return;
-    if (e != 0)
-        die();
-    if (s->sync_began != 0)
-        sotto_observe(&s->metrics.counters.commit, sotto_relay_clock_us() - s->sync_began);
-    sotto_relay_synced(s->relay);
 }
 
 static void turn(void *ctx)
