@@ -5,8 +5,8 @@
 
 #include "base/log.h"
 #include "base/secret.h"
-#include "run/command.h"
-#include "run/relay.h"
+#include "run/operator/command.h"
+#include "run/relay/relay.h"
 
 #define EXIT_USAGE 2
 

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "net/conn.h"
 #include "relay/relay.h"
-#include "run/relay_open.h"
+#include "run/relay/open.h"
 #include "twist.h"
 #include "wire/invite.h"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz target control: tests/fuzz/make_control_corpus.py FOLDER
 
-Each kind of call and event by the layouts in src/run/control.h and src/run/event.h, whole
+Each kind of call and event by the layouts in src/run/client/control.h and src/run/client/event.h, whole
 conversations, and what the readers have to refuse. The same files in every run.
 """
 import os

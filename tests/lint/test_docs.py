@@ -306,7 +306,7 @@ def check_environment():
     page = man_section(tap.read("docs/man/sotto.1"), "ENVIRONMENT")
     for path in tap.files(".c", under=("apps/sotto", "src")):
         for name in re.findall(r'getenv\("([A-Z_]+)"\)', tap.read(path)):
-            if path.startswith(("src/run/relay", "src/run/notify")):
+            if path.startswith("src/run/relay/"):
                 if name not in relay_manual():
                     yield f"{path}: {name} is not in sottod(8)"
             elif not re.search(rf"^\.It Ev .*\b{name}\b", page, re.MULTILINE):
@@ -317,8 +317,8 @@ def check_environment():
 
 
 def settings():
-    """As flags: what src/run/relay_options.c understands."""
-    table = re.search(r"settings\[\] = \{(.*?)^\};", tap.read("src/run/relay_options.c"),
+    """As flags: what src/run/relay/options.c understands."""
+    table = re.search(r"settings\[\] = \{(.*?)^\};", tap.read("src/run/relay/options.c"),
                       re.MULTILINE | re.DOTALL)[1]
     return {"--" + n.replace("_", "-") for n in re.findall(r'\.name = "(\w+)"', table)}
 
@@ -339,7 +339,7 @@ def check_relay_settings():
     """Source, sottod(8) and `sottod help` have the same settings"""
     source = settings()
     if len(source) < 8:
-        yield f"relay_options.c has {sorted(source)}; is the reader broken?"
+        yield f"options.c has {sorted(source)}; is the reader broken?"
     if wrong := manual_options("SETTINGS") ^ (source | {"--config"}):
         yield f"SETTINGS of sottod(8): {sorted(wrong)}"
     own = {"--uses", "--expires", "--json", "--yes"}
@@ -370,7 +370,7 @@ def check_relay_commands():
 
 def check_relay_defaults():
     """The defaults in sottod(8) are those of the source"""
-    header = tap.read("src/relay/relay.h") + tap.read("src/run/relay_options.h")
+    header = tap.read("src/relay/relay.h") + tap.read("src/run/relay/options.h")
     page = man_part(relay_manual(), "SETTINGS")
     for flag in ("--quota-messages", "--quota-bytes", "--lifetime-days", "--max-connections",
                  "--requests-per-second"):
@@ -393,7 +393,7 @@ def check_config_example():
     named = {"--" + name.replace("_", "-") for name, _ in example()}
     if wrong := named ^ settings():
         yield f"docs/sottod.conf.example: {sorted(wrong)}"
-    header = tap.read("src/relay/relay.h") + tap.read("src/run/relay_options.h")
+    header = tap.read("src/relay/relay.h") + tap.read("src/run/relay/options.h")
     for name, value in example():
         found = re.search(rf"define SOTTO_RELAY_{name.upper()} +(.*)", header)
         if not found:
@@ -405,7 +405,7 @@ def check_config_example():
 
 def check_restart_only():
     """The example and sottod(8) agree with the source on what needs a restart"""
-    table = re.search(r"settings\[\] = \{(.*?)^\};", tap.read("src/run/relay_options.c"),
+    table = re.search(r"settings\[\] = \{(.*?)^\};", tap.read("src/run/relay/options.c"),
                       re.MULTILINE | re.DOTALL)[1]
     entries = re.findall(r'\.name = "(\w+)"(.*?)(?=\.name = |\Z)', table, re.DOTALL)
     source = {name for name, rest in entries if ".live = true" not in rest}

@@ -28,17 +28,25 @@ CLEAN = {
     "src/relay/long.c": SPDX + "int f(void)\n{\n" + "    f();\n" * 79 + "}\n",
     "src/client/c.h": SPDX,
     "src/run/x.h": SPDX,
+    "src/run/client/x.h": SPDX,
+    "src/run/relay/x.h": SPDX + '#include "run/x.h"\n',
+    "src/run/operator/x.h": SPDX + '#include "run/relay/x.h"\n',
+    "apps/sottod/main.c": SPDX + '#include "run/operator/x.h"\n#include "run/relay/x.h"\n',
     "include/sotto/sotto.h": SPDX,
     "apps/sotto/own.h": SPDX,
     "apps/sotto/meson.build": "# SPDX-License-Identifier: Apache-2.0\noutput: 'made.h',\n",
     "apps/sotto/main.c": SPDX + '#include <sotto/sotto.h>\n#include "own.h"\n#include "made.h"\n'
-                                '#include "run/x.h"\n',
+                                '#include "base/a.h"\n',
 }
 # what is planted, and the words of the rule that has to find it
 PLANTS = [
     ("src/base/a.c", SPDX + '#include "wire/w.h"\n', "point downwards"),
     ("src/client/c.c", SPDX + '#include "relay/r.h"\n', "point downwards"),
     ("apps/sotto/main.c", SPDX + '#include "store/s.h"\n#include "wire/w.h"\n', "point downwards"),
+    ("src/run/relay/y.c", SPDX + '#include "run/client/x.h"\n', "point downwards"),
+    ("src/run/relay/y.c", SPDX + '#include "run/operator/x.h"\n', "point downwards"),
+    ("src/run/y.c", SPDX + '#include "run/relay/x.h"\n', "point downwards"),
+    ("apps/sotto/main.c", SPDX + '#include "run/client/x.h"\n', "point downwards"),
     ("examples/e.c", SPDX + '#include "base/a.h"\n', "point downwards"),
     ("src/run/x.c", SPDX + '#include "x.h"\n', "written from src/"),
     ("src/run/x.c", SPDX + '#include "../base/a.h"\n', "written from src/"),

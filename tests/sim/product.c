@@ -9,7 +9,7 @@
 #include "disk.h"
 #include "net/cert.h"
 #include "relay/relay.h"
-#include "run/event.h"
+#include "run/client/event.h"
 #include "watch.h"
 
 static volatile int inside; /* functions of the product, less callbacks out of them */

@@ -5,7 +5,7 @@
 #include "client/engine.h"
 #include "folder.h"
 #include "relay/relay.h"
-#include "run/event.h"
+#include "run/client/event.h"
 
 /*
  * A world in one process: the relay core on a real store, and phones (client engines on real

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain of what operators did. */
-#include "run/audit.h"
+#include "run/relay/audit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list in a backup, which may come from anywhere. */
-#include "run/backup.h"
+#include "run/operator/backup.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "folder.h"
-#include "run/control.h"
+#include "run/client/control.h"
 
 #define PATIENCE_MS 20000
 #define RIGHT       "the right passphrase"

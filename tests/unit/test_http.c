@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Callers on real sockets; the loop is dispatched by hand. */
-#include "run/http.h"
+#include "run/relay/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

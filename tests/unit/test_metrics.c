@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/metrics.h"
+#include "run/relay/metrics_page.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/notify.h"
+#include "run/relay/notify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

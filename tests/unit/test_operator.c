@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operator's socket: what is said to the relay there, and what a relay may answer. */
-#include "run/operator.h"
+#include "run/relay/operator.h"
 
 #include <errno.h>
 #include <poll.h>

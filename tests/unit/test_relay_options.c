@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/relay_options.h"
+#include "run/relay/options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

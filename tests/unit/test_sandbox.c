@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each probe is a process of its own that enters the sandbox and then tries something. */
-#include "run/sandbox.h"
+#include "run/relay/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

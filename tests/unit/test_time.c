@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "engine_rig_internal.h"
-#include "run/pause.h"
+#include "run/client/pause.h"
 
 #define HOUR (3600ull * 1000)
 #define DAY  (24 * HOUR)

@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Core, store, loop and TLS of a relay put together. All that arrives in one turn of the loop is
+ * one transaction: it is committed just before the loop sleeps, synced by a thread of its own while
+ * the loop goes on, and then the answers leave.
+ */
+#include "run/relay/relay.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/conn.h"
+#include "relay/source.h"
+#include "run/relay/gate.h"
+#include "run/relay/metrics.h"
+#include "run/relay/notify.h"
+#include "run/relay/open.h"
+#include "run/relay/operator.h"
+#include "run/relay/syncer.h"
+#include "run/relay/worker.h"
+#include "wire/invite.h"
+
+#define WHY              1024
+#define CERT_LOOK_MS     (24 * 3600 * 1000ull) /* renews one of our own in time */
+#define SPARE_FILES      64                    /* descriptors that are not connections */
+#define WRITE_AHEAD_FREE (64ull * 1024 * 1024)
+
+static const struct sotto_listen_limits limits = {
+    .handshake_ms = 10 * 1000,
+    .idle_ms = 15 * 60 * 1000, /* the core speaks first; this is for what it cannot see */
+    .write_stall_ms = 60 * 1000,
+};
+
+struct server;
+struct link {
+    struct server *s;
+    struct link *next, *prev;
+    struct sotto_conn *net;      /* in this thread; NULL: */
+    struct sotto_remote *remote; /* in a worker's */
+    uint64_t written, left;      /* of a remote: bytes of all time */
+    bool reading;
+    struct sotto_relay_conn *core; /* NULL until TLS is up */
+    struct sotto_source from;
+};
+
+struct server {
+    const struct sotto_relay_options *o; /* options below: a reload changes them */
+    struct sotto_relay_options options;
+    struct sotto_notify *notify;
+    struct sotto_relay_metrics metrics;
+    struct sotto_relay_parts parts;
+    struct sotto_relay_config config;
+    struct sotto_relay *relay;
+    struct sotto_loop *loop;
+    struct sotto_tls *tls;
+    struct sotto_listener *listeners[SOTTO_RELAY_LISTEN_MAX];
+    struct sotto_relay_address bound[SOTTO_RELAY_LISTEN_MAX];
+    size_t listener_count;
+    struct sotto_timer *timer, *cert_timer, *alive_timer;
+    struct sotto_idle *idle;
+    struct sotto_signal *term, *intr, *hup;
+    struct sotto_operator *operator;
+    struct sotto_workers *workers; /* NULL: this thread does it all */
+    struct sotto_syncer *syncer;
+    uint64_t sync_began; /* 0: nobody wants to know */
+    struct link *links;
+    struct sotto_gate *gate;
+    bool stopping;
+};
+
+/* --- connections --- */
+
+static void link_free(struct link *l)
+{
+    struct server *s = l->s;
+
+    if (l->prev != NULL)
+        l->prev->next = l->next;
+    else
+        s->links = l->next;
+    if (l->next != NULL)
+        l->next->prev = l->prev;
+    if (l->remote == NULL)
+        sotto_gate_leave(s->gate, &l->from);
+    if (l->core != NULL)
+        sotto_relay_closed(l->core);
+    free(l);
+}
+
+static struct link *link_new(struct server *s, struct sotto_conn *net, struct sotto_remote *remote)
+{
+    struct link *l = calloc(1, sizeof *l);
+
+    if (l == NULL)
+        return NULL;
+    l->s = s;
+    l->net = net;
+    l->remote = remote;
+    l->reading = true;
+    l->next = s->links;
+    if (l->next != NULL)
+        l->next->prev = l;
+    s->links = l;
+    return l;
+}
+
+static void *accepted(void *ctx, struct sotto_conn *c, const char *address)
+{
+    struct server *s = ctx;
+    struct sotto_source from;
+    struct link *l;
+
+    if (!sotto_gate_enter(s->gate, address, &from))
+        return NULL;
+    if ((l = link_new(s, c, NULL)) == NULL)
+        sotto_gate_leave(s->gate, &from);
+    else
+        l->from = from;
+    return l;
+}
+
+/* --- what becomes of a connection, wherever it is --- */
+
+static size_t link_pending(const struct link *l)
+{
+    return l->net != NULL ? sotto_conn_pending(l->net) : (size_t)(l->written - l->left);
+}
+
+static void link_read(struct link *l, bool on)
+{
+    if (l->reading == on)
+        return;
+    l->reading = on;
+    if (l->net != NULL)
+        sotto_conn_read(l->net, on);
+    else
+        sotto_remote_read(l->remote, on);
+}
+
+static enum sotto_err link_write(struct link *l, struct sotto_bytes b)
+{
+    l->written += b.n;
+    return l->net != NULL ? sotto_conn_write(l->net, b.p, b.n)
+                          : sotto_remote_write(l->remote, b.p, b.n);
+}
+
+/* What was written still leaves. */
+static void link_finish(struct link *l)
+{
+    if (l->net != NULL)
+        sotto_conn_finish(l->net);
+    else
+        sotto_remote_finish(l->remote);
+    link_free(l);
+}
+
+/* --- the disk --- */
+
+/* The store is in a state that nobody knows, so nothing more may be promised. What was acknowledged
+ * is on disk, and the next start finds it. */
+static void die(void)
+{
+    sotto_log_event(SOTTO_LOG_LOCAL, "disk",
+                    "the disk failed while storing; ending at once, so that nothing is promised "
+                    "that is not kept. Look at the disk (dmesg), then start again");
+    _exit(1);
+}
+
+/* In the syncer's thread. */
+static enum sotto_err sync_store(void *ctx)
+{
+    return sotto_rs_sync(((struct server *)ctx)->parts.store);
+}
+
+/* What was committed since the last sync is the next one's; how long the disk takes is noted. */
+static void sync_begin(struct server *s)
+{
+    if (!sotto_relay_sync_due(s->relay))
+        return;
+    sotto_relay_sync_begun(s->relay);
+    s->sync_began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
+    sotto_syncer_go(s->syncer);
+}
+
+static void sync_end(struct server *s)
+{
+    enum sotto_err e;
+
+    if (!sotto_syncer_take(s->syncer, &e))
+        return;
+    if (e != 0)
+        die();
+    if (s->sync_began != 0)
+        sotto_observe(&s->metrics.counters.commit, sotto_relay_clock_us() - s->sync_began);
+    sotto_relay_synced(s->relay);
+}
+
+/* --- in this thread --- */
+
+static void up(void *ctx, struct sotto_conn *c, const struct sotto_tls_info *info)
+{
+    struct link *l = ctx;
+    struct sotto_relay_peer peer = {.has_pin = info->has_peer_pin};
+
+    sotto_count(&l->s->metrics.counters, SOTTO_COUNT_ACCEPTED, 1);
+    memcpy(peer.exporter, info->exporter, sizeof peer.exporter);
+    memcpy(peer.pin, info->peer_pin, sizeof peer.pin);
+    snprintf(peer.address, sizeof peer.address, "%s", info->address);
+    if (sotto_relay_open(l->s->relay, &peer, l, &l->core) != 0) {
+        sotto_log_local("a connection was refused: out of memory");
+        sotto_count(&l->s->metrics.counters, SOTTO_COUNT_TURNED_AWAY_MEMORY, 1);
+        l->core = NULL;
+        link_free(l);
+        sotto_conn_free(c);
+    }
+    sotto_wipe(&peer, sizeof peer);
+}
+
+static void frame(void *ctx, struct sotto_conn *c, const uint8_t *body, size_t len)
+{
+    struct link *l = ctx;
+
+    sotto_relay_frame(l->core, body, len);
+    sotto_relay_sent(l->core, sotto_conn_pending(c));
+    link_read(l, sotto_relay_wants_input(l->core));
+}
+
+static void writable(void *ctx, struct sotto_conn *c)
+{
+    struct link *l = ctx;
+
+    sotto_relay_sent(l->core, sotto_conn_pending(c));
+}
+
+static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char *detail,
+                 const struct sotto_tls_info *info)
+{
+    struct link *l = ctx;
+
+    if (l->core == NULL) {
+        sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
+        sotto_gate_failed(l->s->gate);
+    } else {
+        sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
+    }
+    link_free(l);
+    sotto_conn_free(c);
+}
+
+/* --- in a worker's --- */
+
+static void *remote_up(void *ctx, struct sotto_remote *remote, const struct sotto_relay_peer *peer)
+{
+    struct server *s = ctx;
+    struct link *l = link_new(s, NULL, remote);
+
+    sotto_count(&s->metrics.counters, SOTTO_COUNT_ACCEPTED, 1);
+    if (l == NULL || sotto_relay_open(s->relay, peer, l, &l->core) != 0) {
+        sotto_log_local("a connection was refused: out of memory");
+        sotto_count(&s->metrics.counters, SOTTO_COUNT_TURNED_AWAY_MEMORY, 1);
+        if (l != NULL) {
+            l->core = NULL;
+            link_free(l);
+        }
+        return NULL;
+    }
+    return l;
+}
+
+static void remote_frame(void *link, const uint8_t *body, size_t len)
+{
+    struct link *l = link;
+
+    sotto_relay_frame(l->core, body, len);
+    link_read(l, sotto_relay_wants_input(l->core));
+}
+
+static void remote_sent(void *link, uint64_t bytes)
+{
+    struct link *l = link;
+
+    l->left = bytes;
+    sotto_relay_sent(l->core, link_pending(l));
+}
+
+static void remote_closed(void *link)
+{
+    link_free(link);
+}
+
+/* --- the turn --- */
+
+static void flush(struct link *l)
+{
+    struct sotto_bytes out = sotto_relay_output(l->core);
+
+    if (out.n > 0 && link_write(l, out) != 0) {
+        sotto_log_local("a connection was ended: its output could not be queued");
+        link_finish(l);
+        return;
+    }
+    sotto_relay_taken(l->core);
+    if (sotto_relay_ending(l->core)) {
+        link_finish(l);
+        return;
+    }
+    sotto_relay_sent(l->core, link_pending(l));
+    link_read(l, sotto_relay_wants_input(l->core));
+}
+
+static void set_timer(struct server *s)
+{
+    uint64_t now = sotto_mono_ms(sotto_env_system()), at = sotto_relay_deadline(s->relay);
+
+    sotto_timer_start(s->timer, at > now ? at - now : 0);
+}
+
+static void turn(void *ctx)
+{
+    struct server *s = ctx;
+    struct sotto_relay_conn *c;
+    uint64_t began = s->metrics.http != NULL ? sotto_relay_clock_us() : 0;
+
+    sync_end(s);
+    sotto_workers_take(s->workers);
+    do {
+        if (sotto_relay_turn(s->relay) != 0)
+            die();
+        while ((c = sotto_relay_next(s->relay)) != NULL)
+            flush(sotto_relay_ctx(c));
+    } while (sotto_relay_deadline(s->relay) == 0);
+    sync_begin(s);
+    sotto_workers_give(s->workers);
+    if (began != 0)
+        sotto_observe(&s->metrics.counters.turn, sotto_relay_clock_us() - began);
+    if (!s->stopping)
+        set_timer(s);
+}
+
+/* Nothing waits for the disk afterwards. */
+static void turn_durable(void *ctx)
+{
+    struct server *s = ctx;
+
+    turn(s);
+    while (sotto_syncer_busy(s->syncer)) {
+        sotto_syncer_wait(s->syncer);
+        turn(s);
+    }
+}
+
+static void tick(void *ctx)
+{
+    struct server *s = ctx;
+
+    sotto_relay_tick(s->relay);
+}
+
+/* --- certificate --- */
+
+static enum sotto_err cert_use(struct server *s, char *why, size_t room)
+{
+    struct sotto_relay_config config = s->o->relay;
+    struct sotto_tls *tls = NULL;
+    enum sotto_err e;
+
+    config.pin_count = sotto_relay_pins(&s->parts.folder, s->parts.cert, config.pins);
+    if ((e = sotto_tls_server(s->parts.cert, config.client_certificates, &tls)) != 0) {
+        snprintf(why, room, "TLS does not take the certificate: %s", sotto_err_text(e));
+        return e;
+    }
+    if (s->relay != NULL && (e = sotto_relay_reconfigure(s->relay, &config)) != 0) {
+        snprintf(why, room, "%s", sotto_err_text(e));
+        sotto_tls_free(tls);
+        return e;
+    }
+    s->config = config;
+    sotto_tls_free(s->tls);
+    s->tls = tls;
+    for (size_t i = 0; i < s->listener_count; i++)
+        sotto_listener_set_tls(s->listeners[i], tls);
+    sotto_workers_set_tls(s->workers, tls);
+    return SOTTO_OK;
+}
+
+/* The old one stays in use when the new one is not right. */
+static void cert_reload(struct server *s)
+{
+    char why[WHY] = "";
+    struct sotto_cert *fresh, *old = s->parts.cert;
+
+    if (sotto_relay_cert_load(&s->parts.folder, s->o, &fresh, why, sizeof why) != 0) {
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload", "the certificate was not reloaded: %s", why);
+        return;
+    }
+    s->parts.cert = fresh;
+    if (cert_use(s, why, sizeof why) != 0) {
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload", "the certificate was not reloaded: %s", why);
+        s->parts.cert = old;
+        old = fresh;
+    }
+    sotto_cert_free(old);
+}
+
+/* --- settings --- */
+
+/* As many connections as were asked for, as far as the system lets one process have them. */
+static void set_limits(struct server *s)
+{
+    struct sotto_gate_limits l = {
+        .open = s->o->max_connections,
+        .source = {.connections = s->o->connections_per_address,
+                   .handshakes_per_minute = s->o->handshakes_per_minute},
+    };
+    struct rlimit r;
+    size_t most;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+        if (r.rlim_cur != r.rlim_max) {
+            r.rlim_cur = r.rlim_max;
+            (void)setrlimit(RLIMIT_NOFILE, &r);
+        }
+        most = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : SPARE_FILES;
+        if (r.rlim_cur != RLIM_INFINITY && l.open > most) {
+            sotto_log_local("max_connections is %zu and not %u: a process may open %llu files here "
+                            "(ulimit -n, LimitNOFILE=)",
+                            most, s->o->max_connections, (unsigned long long)r.rlim_cur);
+            l.open = most;
+        }
+    }
+    sotto_gate_limit(s->gate, &l);
+}
+
+/* All of the new settings, or none of them. */
+static enum sotto_err options_use(struct server *s, const struct sotto_relay_options *fresh,
+                                  char *why, size_t room)
+{
+    struct sotto_relay_options old = s->options;
+    enum sotto_err e;
+
+    s->options = *fresh;
+    if ((e = cert_use(s, why, room)) != 0) {
+        s->options = old;
+        return e;
+    }
+    set_limits(s);
+    sotto_log_json(s->options.log_json);
+    return SOTTO_OK;
+}
+
+static void options_reload(struct server *s)
+{
+    struct sotto_relay_options fresh;
+    char why[WHY] = "", later[256];
+
+    if (sotto_relay_options_reread(s->o, &fresh, later, sizeof later, why, sizeof why) != 0 ||
+        options_use(s, &fresh, why, sizeof why) != 0) {
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload",
+                        "the settings were not reloaded, those before stay: %s", why);
+        return;
+    }
+    sotto_log_event(SOTTO_LOG_INFO, "reload", "the settings were reloaded");
+    if (later[0] != '\0')
+        sotto_log_event(SOTTO_LOG_LOCAL, "reload", "these settings change with a restart only: %s",
+                        later);
+}
+
+static void say_to_manager(struct server *s)
+{
+    char address[SOTTO_RELAY_ADDRESS_TEXT], status[SOTTO_RELAY_ADDRESS_TEXT + 32];
+
+    sotto_relay_address_print(&s->bound[0], address);
+    snprintf(status, sizeof status, "accepting connections at %s", address);
+    sotto_notify_ready(s->notify, status);
+}
+
+static void on_hup(void *ctx)
+{
+    struct server *s = ctx;
+    char pin[SOTTO_PIN_TEXT];
+
+    sotto_notify_reloading(s->notify);
+    options_reload(s);
+    cert_reload(s);
+    sotto_pin_print(s->config.pins[0], pin);
+    sotto_log_event(SOTTO_LOG_INFO, "reload", "new connections get the certificate with the pin %s",
+                    pin);
+    say_to_manager(s);
+}
+
+/* The loop turns: that is what the service manager watches. */
+static void on_alive(void *ctx)
+{
+    struct server *s = ctx;
+
+    sotto_notify_alive(s->notify);
+    sotto_timer_start(s->alive_timer, sotto_notify_interval_ms(s->notify));
+}
+
+static void on_cert_timer(void *ctx)
+{
+    struct server *s = ctx;
+
+    cert_reload(s);
+    sotto_timer_start(s->cert_timer, CERT_LOOK_MS);
+}
+
+/* --- stop --- */
+
+static void on_stop(void *ctx)
+{
+    struct server *s = ctx;
+
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    sotto_notify_stopping(s->notify);
+    sotto_log_event(SOTTO_LOG_INFO, "stop", "stopping: telling %zu connections",
+                    sotto_gate_open(s->gate));
+    for (size_t i = 0; i < s->listener_count; i++)
+        sotto_listener_free(s->listeners[i]);
+    s->listener_count = 0;
+    sotto_workers_deaf(s->workers);
+    turn_durable(s);
+    sotto_relay_shutdown(s->relay);
+    turn_durable(s);
+    while (s->links != NULL) { /* TLS was not up yet */
+        sotto_conn_free(s->links->net);
+        link_free(s->links);
+    }
+    sotto_workers_quit(s->workers);
+    sotto_loop_stop(s->loop);
+}
+
+/* --- start --- */
+
+static bool is_wildcard(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+/* How good an address is for being reached by others: 0 not at all. */
+static int address_rank(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET) {
+        uint32_t v = ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr);
+
+        if (v >> 24 == 127 || v >> 16 == 0xa9fe)
+            return 0;
+        if (v >> 24 == 10 || v >> 20 == 0xac1 || v >> 16 == 0xc0a8)
+            return 2;
+        return 4;
+    }
+    if (a->sa_family == AF_INET6) {
+        const struct in6_addr *v = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+
+        if (IN6_IS_ADDR_LOOPBACK(v) || IN6_IS_ADDR_LINKLOCAL(v))
+            return 0;
+        return (v->s6_addr[0] & 0xfe) == 0xfc ? 1 : 3;
+    }
+    return 0;
+}
+
+/* "Everywhere" is nothing that an invite could say: the machine's own most public address of that
+ * family. */
+static void concrete_host(const char *wildcard, char ret[256])
+{
+    int family = strchr(wildcard, ':') != NULL ? AF_INET6 : AF_INET, best = 0;
+    struct ifaddrs *all = NULL;
+
+    snprintf(ret, 256, "%s", family == AF_INET6 ? "::1" : "127.0.0.1");
+    if (getifaddrs(&all) != 0)
+        return;
+    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+        char text[256];
+        int rank;
+
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family || !(i->ifa_flags & IFF_UP))
+            continue;
+        rank = address_rank(i->ifa_addr);
+        if (rank > best && getnameinfo(i->ifa_addr,
+                                       family == AF_INET ? sizeof(struct sockaddr_in)
+                                                         : sizeof(struct sockaddr_in6),
+                                       text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0) {
+            best = rank;
+            snprintf(ret, 256, "%s", text);
+        }
+    }
+    freeifaddrs(all);
+}
+
+/* Only where there is room enough that nobody misses it. */
+static void write_ahead(struct server *s)
+{
+    struct statvfs fs;
+    enum sotto_err e;
+
+    if (statvfs(s->parts.folder.path, &fs) != 0 ||
+        (uint64_t)fs.f_bavail * fs.f_frsize < WRITE_AHEAD_FREE)
+        return;
+    if ((e = sotto_rs_write_ahead(s->parts.store)) != 0)
+        sotto_log_local("the store's log could not be written ahead (%s): storing takes longer",
+                        sotto_err_text(e));
+}
+
+static enum sotto_err note_address(struct server *s)
+{
+    struct sotto_relay_address a = s->bound[0];
+    char text[SOTTO_RELAY_ADDRESS_TEXT];
+    enum sotto_err e;
+
+    if (s->o->has_public) {
+        a = s->o->public_address;
+        if (a.port == 0)
+            a.port = s->bound[0].port;
+    } else if (is_wildcard(a.host)) {
+        concrete_host(s->bound[0].host, a.host);
+    }
+    sotto_relay_address_print(&a, text);
+    sotto_log_info("invites name %s%s", text,
+                   s->o->has_public ? "" : " (another: --public HOST[:PORT])");
+    if ((e = sotto_rs_address_put(s->parts.store, text)) != 0)
+        return e;
+    write_ahead(s);
+    return sotto_rs_sync(s->parts.store);
+}
+
+static enum sotto_err listen_on(struct server *s, const struct sotto_relay_address *a, char *why,
+                                size_t room)
+{
+    static const struct sotto_listener_ops ops = {
+        .conn = {.up = up, .frame = frame, .writable = writable, .down = down},
+        .accepted = accepted,
+    };
+    size_t i = s->listener_count;
+    enum sotto_err e = sotto_listen(s->loop, a->host, a->port, s->tls, &limits, &ops, s,
+                                    &s->listeners[i], &s->bound[i].port, why, room);
+
+    if (e != 0)
+        return e;
+    memcpy(s->bound[i].host, a->host, sizeof s->bound[i].host);
+    s->listener_count++;
+    return SOTTO_OK;
+}
+
+/* Without --listen: everywhere, as people expect of a server. A machine without IPv6 is none. */
+static enum sotto_err listen_everywhere(struct server *s, char *why, size_t room)
+{
+    static const struct sotto_relay_address v4 = {.host = "0.0.0.0", .port = SOTTO_DEFAULT_PORT};
+    static const struct sotto_relay_address v6 = {.host = "::", .port = SOTTO_DEFAULT_PORT};
+    enum sotto_err e = listen_on(s, &v4, why, room);
+
+    if (e != 0)
+        return e;
+    e = listen_on(s, &v6, why, room);
+    return e == SOTTO_ERR_UNREACHABLE || e == SOTTO_ERR_IO ? SOTTO_OK : e;
+}
+
+/* One for each processor that this process may use; more than eight would wait for the core. */
+static size_t threads_wanted(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    return n > 8 ? 8 : (size_t)n;
+}
+
+static enum sotto_err listen_all(struct server *s, char *why, size_t room)
+{
+    enum sotto_err e = SOTTO_OK;
+
+    if (sotto_relay_folder_privilege(&s->parts.folder, true) != 0) {
+        snprintf(why, room, "the rights to bind were lost");
+        return SOTTO_ERR_DENIED;
+    }
+    if (s->o->listen_count == 0)
+        e = listen_everywhere(s, why, room);
+    for (size_t i = 0; e == 0 && i < s->o->listen_count; i++)
+        e = listen_on(s, &s->o->listen[i], why, room);
+    if (e == 0 && (e = sotto_relay_folder_drop(&s->parts.folder)) != 0)
+        snprintf(why, room, "the rights of root could not be given up");
+    return e;
+}
+
+static enum sotto_err start_syncer(struct server *s, char *why, size_t room)
+{
+    enum sotto_err e = sotto_syncer_start(s->loop, sync_store, s, &s->syncer);
+
+    if (e != 0)
+        snprintf(why, room, "the thread that waits for the disk does not start: %s",
+                 sotto_err_text(e));
+    return e;
+}
+
+/* This thread is one of them. */
+static enum sotto_err start_workers(struct server *s, char *why, size_t room)
+{
+    static const struct sotto_worker_ops ops = {remote_up, remote_frame, remote_sent,
+                                                remote_closed};
+    size_t count = s->o->threads > 0 ? s->o->threads : threads_wanted();
+    enum sotto_err e;
+
+    if (count < 2)
+        return SOTTO_OK;
+
+    e = sotto_workers_start(count - 1, s->loop, s->listeners, s->listener_count, s->gate, &limits,
+                            &ops, s, &s->workers);
+    if (e != 0)
+        snprintf(why, room, "%zu threads do not start: %s", count, sotto_err_text(e));
+    return e;
+}
+
+static bool make_watchers(struct server *s)
+{
+    return (s->timer = sotto_timer_new(s->loop, tick, s)) != NULL &&
+           (s->cert_timer = sotto_timer_new(s->loop, on_cert_timer, s)) != NULL &&
+           (s->alive_timer = sotto_timer_new(s->loop, on_alive, s)) != NULL &&
+           (s->idle = sotto_before_sleep(s->loop, turn, s)) != NULL &&
+           (s->term = sotto_signal_new(s->loop, SIGTERM, on_stop, s)) != NULL &&
+           (s->intr = sotto_signal_new(s->loop, SIGINT, on_stop, s)) != NULL &&
+           (s->hup = sotto_signal_new(s->loop, SIGHUP, on_hup, s)) != NULL;
+}
+
+static enum sotto_err start(struct server *s, char *why, size_t room)
+{
+    enum sotto_err e = sotto_relay_parts_open(&s->parts, s->o, true, true, why, room);
+
+    if (e != 0 || (e = cert_use(s, why, room)) != 0)
+        return e;
+    if ((e = sotto_gate_new(sotto_env_system(), &s->gate)) != 0) {
+        snprintf(why, room, "%s", sotto_err_text(e));
+        return e;
+    }
+    set_limits(s);
+    if ((s->loop = sotto_loop_new()) == NULL || !make_watchers(s)) {
+        snprintf(why, room, "the event loop does not start: out of memory or file descriptors");
+        return SOTTO_ERR_NOMEM;
+    }
+    if ((e = sotto_relay_new(sotto_env_system(), s->parts.store, &s->config, &s->relay)) != 0) {
+        snprintf(why, room, "the store in %s cannot be used: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+        return e;
+    }
+    if ((e = listen_all(s, why, room)) != 0)
+        return e;
+    if ((e = note_address(s)) != 0) {
+        snprintf(why, room, "the store in %s cannot be written: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+        return e;
+    }
+    if ((e = sotto_operator_listen(s->loop, s->parts.folder.path, s->relay, turn_durable, s,
+                                   &s->operator)) != 0) {
+        snprintf(why, room, "%s/operator.sock cannot be made: %s", s->parts.folder.path,
+                 sotto_err_text(e));
+        return e;
+    }
+    if ((e = sotto_relay_metrics_open(&s->metrics, s->loop, s->o, &s->parts, s->relay, s->gate, why,
+                                      room)) != 0)
+        return e;
+    /* Threads inherit the sandbox. */
+    if ((e = sotto_relay_confine(&s->parts, s->o, why, room)) != 0 ||
+        (e = start_syncer(s, why, room)) != 0)
+        return e;
+    return start_workers(s, why, room);
+}
+
+static void stop(struct server *s)
+{
+    sotto_workers_quit(s->workers);
+    sotto_loop_settle(s->loop); /* our own goodbyes, while theirs leave: two seconds at most */
+    sotto_workers_stop(s->workers);
+    sotto_syncer_stop(s->syncer);
+    sotto_operator_free(s->operator); /* while the folder is still ours */
+    for (size_t i = 0; i < s->listener_count; i++)
+        sotto_listener_free(s->listeners[i]);
+    while (s->links != NULL) {
+        sotto_conn_free(s->links->net);
+        link_free(s->links);
+    }
+    sotto_relay_metrics_close(&s->metrics);
+    sotto_relay_free(s->relay);
+    sotto_gate_free(s->gate);
+    sotto_relay_parts_close(&s->parts);
+    sotto_timer_free(s->timer);
+    sotto_timer_free(s->cert_timer);
+    sotto_timer_free(s->alive_timer);
+    sotto_idle_free(s->idle);
+    sotto_signal_free(s->term);
+    sotto_signal_free(s->intr);
+    sotto_signal_free(s->hup);
+    sotto_tls_free(s->tls);
+    sotto_notify_free(s->notify);
+    sotto_loop_free(s->loop);
+}
+
+/* First thing on stdout, for whoever started us. */
+static void say_ready(const struct server *s)
+{
+    char address[SOTTO_RELAY_ADDRESS_TEXT], pin[SOTTO_PIN_TEXT];
+
+    sotto_pin_print(s->config.pins[0], pin);
+    for (size_t i = 0; i < s->listener_count; i++) {
+        sotto_relay_address_print(&s->bound[i], address);
+        printf("sottod ready %s pin %s\n", address, pin);
+        if (fflush(stdout) != 0)
+            sotto_log_local("the ready line could not be written to stdout");
+    }
+}
+
+int sotto_relay_run(const struct sotto_relay_options *o)
+{
+    struct server *s = calloc(1, sizeof *s);
+    char why[WHY] = "out of memory";
+    int code = 1;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    /* Newer versions of libuv would hand their calls to it, past the sandbox. */
+    (void)setenv("UV_USE_IO_URING", "0", 1);
+    sotto_log_json(o->log_json);
+    if (s != NULL) {
+        s->options = *o;
+        s->o = &s->options;
+        s->notify = sotto_notify_open();
+    }
+    if (s == NULL || start(s, why, sizeof why) != 0) {
+        if (o->log_json)
+            sotto_log_event(SOTTO_LOG_LOCAL, "start", "%s", why);
+        else
+            fprintf(stderr, "sottod: %s\n", why);
+    } else {
+        say_ready(s);
+        say_to_manager(s);
+        if (sotto_notify_interval_ms(s->notify) > 0)
+            on_alive(s);
+        set_timer(s);
+        sotto_timer_start(s->cert_timer, CERT_LOOK_MS);
+        sotto_loop_run(s->loop);
+        code = 0;
+    }
+    if (s != NULL)
+        stop(s);
+    if (code == 0)
+        sotto_log_event(SOTTO_LOG_INFO, "stop", "stopped; everything is stored");
+    free(s);
+    return code;
+}
