@@ -4,7 +4,7 @@
 
 #include "engine_rig.h"
 
-/* What engine_rig.c (the world, frames, time, the relay) and engine_phone.c share. */
+/* What engine_rig.c (the world, frames, time), engine_phone.c and engine_relay.c share. */
 
 extern const struct sotto_engine_ops rig_engine_ops; /* ctx: the phone */
 void rig_fresh_folder(struct world *w, const char *who, char *ret, size_t room);
@@ -20,8 +20,20 @@ void rig_link_close(struct phone *p);
 void rig_link_lost(struct phone *p, enum sotto_err why, const char *text, const uint8_t *pin);
 /* After every entry into the engine, as its owner has to. */
 void rig_phone_after(struct phone *p);
-void rig_relay_turn(struct world *w);
+/* Who is next: in turn, or by the dice. */
+unsigned rig_next_turn(struct world *w);
 void rig_phone_free(struct phone *p);
 void rig_printed_clear(struct phone *p);
+
+/* On what lies in its folder; it dies there as often as the disk wants. */
+void rig_relay_open(struct world *w);
+/* With its ends of the connections; the phones are not told. */
+void rig_relay_close(struct world *w);
+/* One turn, of which nothing leaves yet. false: it died of it, and another one was started. */
+bool rig_relay_commit(struct world *w);
+/* As many turns as it wants, and syncs as far as they are over. */
+void rig_relay_turn(struct world *w);
+/* The sync that goes on is over. false: the relay died of it. */
+bool rig_sync_ends(struct world *w);
 
 #endif
