@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "auth/proof.h"
+#include "base/log.h"
 #include "crypto/kdf.h"
 #include "no_bugs.h"
 
@@ -66,6 +67,20 @@ static void stop(struct rig *r)
     sotto_rs_close(r->store);
     r->relay = NULL;
     r->store = NULL;
+}
+
+static void names_nobody(void *ctx, enum sotto_log_level level, const char *line)
+{
+    if (level == SOTTO_LOG_BUG)
+        fail_msg("%s", line);
+    /* A log line never names both ends, nor what was said. */
+    assert_false(strstr(line, "alice") != NULL && strstr(line, "bob") != NULL);
+    assert_null(strstr(line, "hello"));
+}
+
+void rig_names_nobody(void)
+{
+    sotto_log_set(names_nobody, NULL, SOTTO_LOG_DEBUG);
 }
 
 void rig_free(struct rig *r)
@@ -559,4 +574,33 @@ void ack(struct client *c, uint64_t seq)
     q.u.ack.seq = seq;
     client_tell(c, &q);
     rig_turn(c->r);
+}
+
+int send_list(struct client *c, const struct dev *d)
+{
+    struct sotto_request q = dev_put_list(d);
+
+    return client_try(c, &q);
+}
+
+void expect_list(struct client *c, const struct dev *d)
+{
+    struct sotto_answer *a = client_push(c, SOTTO_ANS_LIST_CHANGED);
+
+    assert_non_null(a);
+    assert_int_equal(a->u.list_changed.list.n, d->list_len);
+    assert_memory_equal(a->u.list_changed.list.p, d->list, d->list_len);
+    sotto_answer_free(a);
+}
+
+void expect_closing(struct client *c, enum sotto_closing reason, const char *words)
+{
+    struct sotto_answer *a = client_push(c, SOTTO_ANS_CLOSING);
+
+    assert_null(c->conn);
+    assert_non_null(a);
+    assert_int_equal(a->u.closing.reason, reason);
+    if (words != NULL)
+        assert_non_null(strstr(a->u.closing.text, words));
+    sotto_answer_free(a);
 }

@@ -40,6 +40,9 @@ void rig_turn(struct rig *r);
 void rig_turn_unsynced(struct rig *r);
 /* Time passes; the tick runs when it is due. */
 void rig_pass(struct rig *r, uint64_t ms);
+/* From now on a log line fails the case that says who writes to whom (alice and bob), or what
+ * (hello). */
+void rig_names_nobody(void);
 /* An invite in the store. */
 void rig_invite(struct rig *r, uint8_t fill, uint32_t uses, uint64_t lifetime_ms,
                 uint8_t ret_code[SOTTO_INVITE_CODE]);
@@ -126,5 +129,11 @@ int submit(struct client *c, struct sotto_request *q);
 /* The next push is this envelope; returns its number. */
 uint64_t expect_deliver(struct client *c, const char *text);
 void ack(struct client *c, uint64_t seq);
+/* Its newest list; as client_try(). */
+int send_list(struct client *c, const struct dev *d);
+/* The next push is this device's newest list. */
+void expect_list(struct client *c, const struct dev *d);
+/* The relay has ended it, and said why. words: among what it said; NULL: any. */
+void expect_closing(struct client *c, enum sotto_closing reason, const char *words);
 
 #endif

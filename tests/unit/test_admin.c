@@ -34,17 +34,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void expect_closing(struct client *c, enum sotto_closing reason, const char *text)
-{
-    struct sotto_answer *answer = client_push(c, SOTTO_ANS_CLOSING);
-
-    assert_non_null(answer);
-    assert_int_equal(answer->u.closing.reason, reason);
-    assert_non_null(strstr(answer->u.closing.text, text));
-    sotto_answer_free(answer);
-    assert_null(c->conn);
-}
-
 static int sign_in_again(struct dev *d, struct client *c)
 {
     struct sotto_request q;

@@ -183,7 +183,6 @@ static void test_pushes_wait(void **state)
 {
     const struct dev *all[] = {&alice};
     struct sotto_request q;
-    struct sotto_answer *push;
     struct dev phone;
     struct client p;
 
@@ -198,10 +197,7 @@ static void test_pushes_wait(void **state)
     assert_non_null(p.conn); /* it is to end, and is to hear why before */
     sync_begins();
     sync_ends();
-    push = client_push(&p, SOTTO_ANS_CLOSING);
-    assert_non_null(push);
-    sotto_answer_free(push);
-    assert_null(p.conn);
+    expect_closing(&p, SOTTO_CLOSING_REVOKED, NULL);
     client_free(&p);
 }
 

@@ -307,15 +307,10 @@ static void test_recipient_is_replaced(void **state)
 {
     uint32_t id = hand_in("hello", 1);
     uint64_t seq = expect_deliver(&b, "hello");
-    struct sotto_answer *closing;
 
     dev_connect(&r, &bob, &c, 0);
     assert_int_equal(expect_deliver(&c, "hello"), seq);
-    closing = client_push(&b, SOTTO_ANS_CLOSING);
-    assert_non_null(closing);
-    assert_int_equal(closing->u.closing.reason, SOTTO_CLOSING_REPLACED);
-    sotto_answer_free(closing);
-    assert_null(b.conn);
+    expect_closing(&b, SOTTO_CLOSING_REPLACED, NULL);
     no_answer();
     ack(&c, seq);
     expect_answer(id, SOTTO_PARCEL_STORED);
@@ -358,8 +353,7 @@ static void test_device_is_removed(void **state)
     id = client_send(&a, &q);
     rig_turn(&r);
     dev_list(&bob, left, 1, 1);
-    q = dev_put_list(&bob);
-    assert_int_equal(client_try(&b, &q), 0);
+    assert_int_equal(send_list(&b, &bob), 0);
     /* It is nobody's any more, so there is nothing to wait for. */
     answer = client_next(&a);
     assert_non_null(answer);

@@ -447,8 +447,7 @@ static void test_removed_device(void **state)
     }
     expect_waiting(1);
     dev_list(&bob, left, 1, 1);
-    q = dev_put_list(&bob);
-    assert_int_equal(client_try(&b, &q), 0);
+    assert_int_equal(send_list(&b, &bob), 0);
     crash();
     expect_waiting(0);
     sweep();

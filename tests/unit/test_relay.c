@@ -91,23 +91,18 @@ static void test_strangers_may_do_little(void **state)
 
 static void test_malformed_ends_the_connection(void **state)
 {
-    struct sotto_answer *a;
     struct client c;
 
     client_open(&r, &c, NULL);
     client_raw(&c, "\xff\xff\xff", 3);
     rig_turn(&r);
-    assert_null(c.conn);
-    a = client_push(&c, SOTTO_ANS_CLOSING);
-    assert_int_equal(a->u.closing.reason, SOTTO_CLOSING_PROTOCOL);
-    sotto_answer_free(a);
+    expect_closing(&c, SOTTO_CLOSING_PROTOCOL, NULL);
     client_free(&c);
 }
 
 static void test_idle_strangers_are_ended(void **state)
 {
     struct client c, signed_in;
-    struct sotto_answer *a;
     struct dev alice;
 
     dev_join(&r, &alice, &signed_in, "alice");
@@ -119,10 +114,7 @@ static void test_idle_strangers_are_ended(void **state)
         if (c.conn != NULL)
             assert_int_equal(client_try(&c, &ping), 0); /* talking does not help */
     }
-    assert_null(c.conn);
-    a = client_push(&c, SOTTO_ANS_CLOSING);
-    assert_int_equal(a->u.closing.reason, SOTTO_CLOSING_IDLE);
-    sotto_answer_free(a);
+    expect_closing(&c, SOTTO_CLOSING_IDLE, NULL);
     assert_non_null(signed_in.conn);
     rig_pass(&r, 10 * 60 * 1000);
     assert_null(signed_in.conn);
@@ -388,15 +380,11 @@ static void test_leases(void **state)
 static void test_second_connection_replaces(void **state)
 {
     struct client first, second;
-    struct sotto_answer *a;
     struct dev alice;
 
     dev_join(&r, &alice, &first, "alice");
     dev_connect(&r, &alice, &second, 0);
-    assert_null(first.conn);
-    a = client_push(&first, SOTTO_ANS_CLOSING);
-    assert_int_equal(a->u.closing.reason, SOTTO_CLOSING_REPLACED);
-    sotto_answer_free(a);
+    expect_closing(&first, SOTTO_CLOSING_REPLACED, NULL);
     assert_non_null(second.conn);
     client_free(&first);
     client_free(&second);
@@ -514,18 +502,14 @@ static void test_hello_says_who(void **state)
 static void test_shutdown_tells_everybody(void **state)
 {
     struct client c, stranger;
-    struct sotto_answer *a;
     struct dev alice;
 
     dev_join(&r, &alice, &c, "alice");
     client_open(&r, &stranger, NULL);
     sotto_relay_shutdown(r.relay);
     rig_turn(&r);
-    assert_null(c.conn);
+    expect_closing(&c, SOTTO_CLOSING_SHUTDOWN, NULL);
     assert_null(stranger.conn);
-    a = client_push(&c, SOTTO_ANS_CLOSING);
-    assert_int_equal(a->u.closing.reason, SOTTO_CLOSING_SHUTDOWN);
-    sotto_answer_free(a);
     client_free(&c);
     client_free(&stranger);
 }

@@ -7,26 +7,16 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "relay_rig.h"
 
 static struct rig r;
 static struct dev alice, bob;
 static struct client a, b, c;
 
-static void no_names(void *ctx, enum sotto_log_level level, const char *line)
-{
-    if (level == SOTTO_LOG_BUG)
-        fail_msg("%s", line);
-    /* A log line never names both ends, nor what was said. */
-    assert_false(strstr(line, "alice") != NULL && strstr(line, "bob") != NULL);
-    assert_null(strstr(line, "hello"));
-}
-
 static int setup(void **state)
 {
     rig_make(&r);
-    sotto_log_set(no_names, NULL, SOTTO_LOG_DEBUG);
+    rig_names_nobody();
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
     return 0;
@@ -52,12 +42,11 @@ static int say(const char *text, uint32_t lane)
 
 static void test_list_version(void **state)
 {
-    struct sotto_request q = dev_put_list(&bob);
+    struct sotto_request q;
     struct sotto_answer *answer;
 
     dev_list(&bob, (const struct dev *const[]){&bob}, 1, 1);
-    q = dev_put_list(&bob);
-    assert_int_equal(client_try(&b, &q), 0);
+    assert_int_equal(send_list(&b, &bob), 0);
     q = submit_to(&bob, "hello", 1);
     q.u.submit.list_version = 1;
     answer = client_ask(&a, &q);
