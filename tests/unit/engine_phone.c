@@ -221,6 +221,15 @@ uint64_t phone_device(struct phone *p)
     return device_of_settings(p);
 }
 
+void phone_befriend(struct phone *a, struct phone *b)
+{
+    (void)phone_say(a, b->account, "hello", SOTTO_WAIT_STORED);
+    (void)phone_say(b, a->account, "hello", SOTTO_WAIT_STORED);
+    world_settle(a->w);
+    assert_int_equal(phone_printed(a, "hello"), 1);
+    assert_int_equal(phone_printed(b, "hello"), 1);
+}
+
 /* --- calls --- */
 
 static struct sotto_bytes text_of(const char *s)

@@ -192,6 +192,8 @@ struct phone *phone_join(struct world *w, const char *account);
 /* Another device of the account of `first`, which approves it. */
 struct phone *phone_link(struct phone *first, const char *name);
 uint64_t phone_device(struct phone *p);
+/* Each has said hello to the other, and read it: they know each other. */
+void phone_befriend(struct phone *a, struct phone *b);
 
 /* --- calls; each gives the request's number --- */
 

@@ -38,41 +38,6 @@ static void every_type_has_a_sample(void **state)
         first((enum sotto_answer_type)type);
 }
 
-static void round_trip(void **state)
-{
-    struct battery b = answers();
-
-    battery_round_trip(&b);
-}
-
-static void truncations(void **state)
-{
-    struct battery b = answers();
-
-    battery_truncations(&b);
-}
-
-static void mutations(void **state)
-{
-    struct battery b = answers();
-
-    battery_mutations(&b, 20000);
-}
-
-static void out_of_memory(void **state)
-{
-    struct battery b = answers();
-
-    battery_out_of_memory(&b);
-}
-
-static void secrets_are_wiped(void **state)
-{
-    struct battery b = answers();
-
-    battery_wiping(&b);
-}
-
 static void unknown_fields_are_ignored(void **state)
 {
     struct battery b = answers();
@@ -420,9 +385,10 @@ static void too_long_frames(void **state)
 
 int main(void)
 {
+    struct battery b = answers();
     const struct CMUnitTest tests[] = {
+        BATTERY_CASES(&b),
         cmocka_unit_test(every_type_has_a_sample),
-        cmocka_unit_test(round_trip),
         cmocka_unit_test(exact_bytes),
         cmocka_unit_test(ids_and_bodies),
         cmocka_unit_test(rules),
@@ -432,11 +398,7 @@ int main(void)
         cmocka_unit_test(hello_signature_lengths),
         cmocka_unit_test(hello_signature_purpose),
         cmocka_unit_test(unknown_fields_are_ignored),
-        cmocka_unit_test(truncations),
-        cmocka_unit_test(mutations),
-        cmocka_unit_test(out_of_memory),
         cmocka_unit_test(small_frames_take_little_memory),
-        cmocka_unit_test(secrets_are_wiped),
         cmocka_unit_test(too_long_frames),
         cmocka_unit_test(encode_refuses),
         cmocka_unit_test(frame_limit),

@@ -24,9 +24,7 @@ static int setup(void **state)
 static int setup_friends(void **state)
 {
     setup(state);
-    (void)phone_say(alice, "bob", "hello", SOTTO_WAIT_STORED);
-    (void)phone_say(bob, "alice", "hello", SOTTO_WAIT_STORED);
-    world_settle(&w);
+    phone_befriend(alice, bob);
     return 0;
 }
 
@@ -556,9 +554,7 @@ static int setup_replaced(void **state)
     alice = phone_join(&w, "alice");
     relay_save(&w, "before-bob");
     bob = phone_join(&w, "bob");
-    (void)phone_say(alice, "bob", "hello", SOTTO_WAIT_STORED);
-    (void)phone_say(bob, "alice", "hello", SOTTO_WAIT_STORED);
-    world_settle(&w);
+    phone_befriend(alice, bob);
     return 0;
 }
 

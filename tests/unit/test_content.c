@@ -38,41 +38,6 @@ static void every_kind_has_a_sample(void **state)
         first((enum sotto_content_kind)kind);
 }
 
-static void round_trip(void **state)
-{
-    struct battery b = contents();
-
-    battery_round_trip(&b);
-}
-
-static void truncations(void **state)
-{
-    struct battery b = contents();
-
-    battery_truncations(&b);
-}
-
-static void mutations(void **state)
-{
-    struct battery b = contents();
-
-    battery_mutations(&b, 20000);
-}
-
-static void out_of_memory(void **state)
-{
-    struct battery b = contents();
-
-    battery_out_of_memory(&b);
-}
-
-static void secrets_are_wiped(void **state)
-{
-    struct battery b = contents();
-
-    battery_wiping(&b);
-}
-
 static void unknown_fields_are_ignored(void **state)
 {
     struct battery b = contents();
@@ -347,20 +312,17 @@ static void conversation_ids(void **state)
 
 int main(void)
 {
+    struct battery b = contents();
     const struct CMUnitTest tests[] = {
+        BATTERY_CASES(&b),
         cmocka_unit_test(every_kind_has_a_sample),
-        cmocka_unit_test(round_trip),
         cmocka_unit_test(rules),
         cmocka_unit_test(lists_are_named),
         cmocka_unit_test(members),
         cmocka_unit_test(unknown_kinds),
         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(text_is_kept),
-        cmocka_unit_test(truncations),
-        cmocka_unit_test(mutations),
-        cmocka_unit_test(out_of_memory),
         cmocka_unit_test(small_contents_take_little_memory),
-        cmocka_unit_test(secrets_are_wiped),
         cmocka_unit_test(encode_refuses),
         cmocka_unit_test(longest_text_fits),
         cmocka_unit_test(too_long),

@@ -36,11 +36,7 @@ static int setup(void **state)
 static int setup_friends(void **state)
 {
     setup(state);
-    (void)phone_say(alice, "bob", "hello", SOTTO_WAIT_STORED);
-    (void)phone_say(bob, "alice", "hello", SOTTO_WAIT_STORED);
-    world_settle(&w);
-    assert_int_equal(phone_printed(alice, "hello"), 1);
-    assert_int_equal(phone_printed(bob, "hello"), 1);
+    phone_befriend(alice, bob);
     return 0;
 }
 

@@ -19,9 +19,7 @@ static int setup(void **state)
     world_make(&w);
     alice = phone_join(&w, "alice");
     bob = phone_join(&w, "bob");
-    (void)phone_say(alice, "bob", "hello", SOTTO_WAIT_STORED);
-    (void)phone_say(bob, "alice", "hello", SOTTO_WAIT_STORED);
-    world_settle(&w);
+    phone_befriend(alice, bob);
     phone_save(alice, "old");
     phone_save(bob, "old");
     relay_save(&w, "old");

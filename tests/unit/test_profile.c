@@ -13,17 +13,14 @@
 
 #include <sqlcipher/sqlite3.h>
 
-#include "base/log.h"
 #include "crypto/kdf.h"
 #include "faulty_vfs.h"
-#include "folder.h"
-#include "no_bugs.h"
+#include "profile_rig.h"
 #include "store/db.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 #define TEXT     "meet me at the lock keeper's house"
 
-static const struct sotto_secret32 vault_key = {.b = "the vault key of these test case"};
 static struct folder dir;
 static struct sotto_profile *p;
 static char why[512];
@@ -31,7 +28,7 @@ static char why[512];
 static enum sotto_err open_profile(bool create, const char *vfs)
 {
     p = NULL;
-    return sotto_profile_open(dir.path, &vault_key, create, vfs, &p, why, sizeof why);
+    return sotto_profile_open(dir.path, &profile_rig_key, create, vfs, &p, why, sizeof why);
 }
 
 static void reopen(void)
@@ -44,17 +41,14 @@ static int setup(void **state)
 {
     (void)umask(077);
     faulty_reset();
-    no_bugs();
-    folder_make(&dir);
-    return open_profile(true, NULL) != SOTTO_OK;
+    profile_rig_make(&dir, &p);
+    return 0;
 }
 
 static int teardown(void **state)
 {
-    sotto_profile_close(p);
+    profile_rig_free(&dir, p);
     p = NULL;
-    folder_remove(&dir);
-    sotto_log_set(NULL, NULL, SOTTO_LOG_BUG);
     return 0;
 }
 
@@ -62,7 +56,7 @@ static int teardown(void **state)
 
 static void only_the_right_key_opens(void **state)
 {
-    struct sotto_secret32 wrong = vault_key;
+    struct sotto_secret32 wrong = profile_rig_key;
     struct sotto_profile *q = NULL;
     struct folder other;
 
@@ -72,8 +66,9 @@ static void only_the_right_key_opens(void **state)
     assert_int_equal(sotto_profile_open(dir.path, &wrong, true, NULL, &q, why, sizeof why),
                      SOTTO_ERR_BAD_TAG);
     folder_make(&other);
-    assert_int_equal(sotto_profile_open(other.path, &vault_key, false, NULL, &q, why, sizeof why),
-                     SOTTO_ERR_NOT_FOUND);
+    assert_int_equal(
+        sotto_profile_open(other.path, &profile_rig_key, false, NULL, &q, why, sizeof why),
+        SOTTO_ERR_NOT_FOUND);
     assert_int_equal(folder_count(&other), 0);
     folder_remove(&other);
     assert_null(q);
@@ -94,10 +89,10 @@ static void newer_schema_is_refused(void **state)
     uint8_t *before, *after;
     size_t n, m;
 
-    sotto_hkdf_sha256(NULL, 0, vault_key.b, 32, label, strlen(label), key.b, 32);
+    sotto_hkdf_sha256(NULL, 0, profile_rig_key.b, 32, label, strlen(label), key.b, 32);
     sotto_profile_close(p);
-    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &vault_key, false, more, 4,
-                                   NULL, &db, why, sizeof why),
+    assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &profile_rig_key, false, more,
+                                   4, NULL, &db, why, sizeof why),
                      SOTTO_ERR_BAD_TAG);
     assert_int_equal(sotto_db_open(folder_file(&dir, "profile.db"), &key, false, more, 4, NULL, &db,
                                    why, sizeof why),
@@ -682,7 +677,7 @@ static void nothing_is_readable_in_the_files(void **state)
         found += folder_search(&dir, TEXT, strlen(TEXT));
         found += folder_search(&dir, c.name, strlen(c.name));
         found += folder_search(&dir, pair.priv.b, 32);
-        found += folder_search(&dir, vault_key.b, 32);
+        found += folder_search(&dir, profile_rig_key.b, 32);
         found += folder_search(&dir, "CREATE TABLE", 12);
         found += folder_search(&dir, "SQLite format", 13);
         sotto_profile_close(p);

@@ -8,53 +8,34 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "crypto/kdf.h"
-#include "folder.h"
-#include "no_bugs.h"
+#include "profile_rig.h"
 #include "sotto/sotto.h"
 #include "store/db.h"
-#include "store/profile.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-static const struct sotto_secret32 vault_key = {.b = "the vault key of these test case"};
 static struct folder dir;
 static struct sotto_profile *p;
 
 static int setup(void **state)
 {
-    no_bugs();
-    folder_make(&dir);
-    return sotto_profile_open(dir.path, &vault_key, true, NULL, &p, NULL, 0) != SOTTO_OK;
+    profile_rig_make(&dir, &p);
+    return 0;
 }
 
 static int teardown(void **state)
 {
-    sotto_profile_close(p);
-    folder_remove(&dir);
-    sotto_log_set(NULL, NULL, SOTTO_LOG_BUG);
+    profile_rig_free(&dir, p);
     return 0;
 }
 
 static void reopen(void)
 {
-    sotto_profile_close(p);
-    assert_int_equal(sotto_profile_open(dir.path, &vault_key, false, NULL, &p, NULL, 0), 0);
+    profile_rig_reopen(&dir, &p);
 }
 
 /* --- messages --- */
-
-static const uint8_t *id_of(unsigned n)
-{
-    static uint8_t ids[8][16];
-    static unsigned next;
-    uint8_t *id = ids[next++ % 8];
-
-    memset(id, 0xa5, 16);
-    sotto_put_u32(id, n);
-    return id;
-}
 
 static struct sotto_message_record message_of(unsigned n, const char *peer, bool outgoing)
 {
@@ -346,7 +327,7 @@ static void assert_row_is_bare(const char *peer)
     struct sotto_db *db = NULL;
     struct sotto_rows rows;
 
-    sotto_hkdf_sha256(NULL, 0, vault_key.b, 32, label, strlen(label), key.b, 32);
+    sotto_hkdf_sha256(NULL, 0, profile_rig_key.b, 32, label, strlen(label), key.b, 32);
     assert_int_equal(
         sotto_db_open(folder_file(&dir, "profile.db"), &key, false, none, 3, NULL, &db, NULL, 0),
         0);

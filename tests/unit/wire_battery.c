@@ -12,6 +12,8 @@
 #include "heap_hook.h"
 #include "wire/proto.h"
 
+#define MUTATIONS 20000u
+
 /* What decoding may take for a message: the rule of wire/proto.h, and our own struct. */
 static size_t allowed(const struct battery *b, size_t len)
 {
@@ -51,8 +53,9 @@ static enum sotto_err decode(const struct battery *b, const uint8_t *data, size_
     return e;
 }
 
-void battery_round_trip(const struct battery *b)
+void battery_round_trip(void **state)
 {
+    const struct battery *b = *state;
     for (size_t i = 0; i < b->count; i++) {
         struct sotto_buf body;
         uint8_t *copy;
@@ -72,8 +75,9 @@ void battery_round_trip(const struct battery *b)
     assert_int_equal(heap_hook.blocks, 0);
 }
 
-void battery_truncations(const struct battery *b)
+void battery_truncations(void **state)
 {
+    const struct battery *b = *state;
     size_t refused = 0, accepted = 0;
 
     for (size_t i = 0; i < b->count; i++) {
@@ -149,12 +153,13 @@ static void mutate(struct dice *d, struct sotto_buf *m, const struct sotto_buf *
     }
 }
 
-void battery_mutations(const struct battery *b, unsigned int rounds)
+void battery_mutations(void **state)
 {
+    const struct battery *b = *state;
     struct dice d = {0x5077011e5eed};
     size_t accepted = 0;
 
-    for (unsigned int i = 0; i < rounds; i++) {
+    for (unsigned int i = 0; i < MUTATIONS; i++) {
         struct sotto_buf body, other;
         unsigned int times = 1 + roll(&d, 3);
         enum sotto_err e;
@@ -174,12 +179,13 @@ void battery_mutations(const struct battery *b, unsigned int rounds)
         sotto_buf_free(&body);
         sotto_buf_free(&other);
     }
-    print_message("mutations: %zu of %u accepted\n", accepted, rounds);
-    assert_true(accepted > 0 && accepted < rounds);
+    print_message("mutations: %zu of %u accepted\n", accepted, MUTATIONS);
+    assert_true(accepted > 0 && accepted < MUTATIONS);
 }
 
-void battery_out_of_memory(const struct battery *b)
+void battery_out_of_memory(void **state)
 {
+    const struct battery *b = *state;
     size_t failures = 0;
 
     for (size_t i = 0; i < b->count; i++) {
@@ -202,8 +208,9 @@ void battery_out_of_memory(const struct battery *b)
     assert_true(failures >= 3 * b->count);
 }
 
-void battery_wiping(const struct battery *b)
+void battery_wiping(void **state)
 {
+    const struct battery *b = *state;
     heap_hook.unwiped = 0;
     for (size_t i = 0; i < b->count; i++) {
         struct sotto_buf body;

@@ -13,16 +13,25 @@ struct battery {
     size_t count, size; /* of the samples, of one of them */
 };
 
+/* Cases; their state is a struct battery. */
 /* Every sample is read back as it was written. */
-void battery_round_trip(const struct battery *b);
+void battery_round_trip(void **state);
 /* Every beginning of every sample is refused, or is a valid message by itself. */
-void battery_truncations(const struct battery *b);
+void battery_truncations(void **state);
 /* Seeded random changes: refused, or valid; memory stays in bounds, nothing is left behind. */
-void battery_mutations(const struct battery *b, unsigned int rounds);
+void battery_mutations(void **state);
 /* Each allocation fails in turn: NOMEM, and nothing is left behind. */
-void battery_out_of_memory(const struct battery *b);
+void battery_out_of_memory(void **state);
 /* Whatever a message held is gone from the heap when it is freed. */
-void battery_wiping(const struct battery *b);
+void battery_wiping(void **state);
+/* All of them, in a table of cases. */
+#define BATTERY_CASES(b)                                                                           \
+    cmocka_unit_test_prestate(battery_round_trip, b),                                              \
+        cmocka_unit_test_prestate(battery_truncations, b),                                         \
+        cmocka_unit_test_prestate(battery_mutations, b),                                           \
+        cmocka_unit_test_prestate(battery_out_of_memory, b),                                       \
+        cmocka_unit_test_prestate(battery_wiping, b)
+
 /* Unknown fields, at the top and inside, change nothing. inner: field number of a submessage that
  * the sample has. */
 void battery_unknown_fields(const struct battery *b, size_t sample, uint32_t inner);
