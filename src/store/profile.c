@@ -213,6 +213,17 @@ enum sotto_err sotto_profile_walked(struct sotto_rows *rows, enum sotto_err e)
     return ended && e == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : e;
 }
 
+enum sotto_err sotto_profile_each_name(struct sotto_profile *p, const char *sql, sotto_name_fn *fn,
+                                       void *ctx)
+{
+    struct sotto_rows rows;
+    enum sotto_err e = sotto_db_query(p->db, &rows, sql, "");
+
+    while (e == SOTTO_OK && (e = sotto_rows_next(&rows)) == SOTTO_OK)
+        e = fn(ctx, sotto_rows_text(&rows, 0));
+    return sotto_profile_walked(&rows, e);
+}
+
 enum sotto_err sotto_profile_replace(struct sotto_buf *buf, struct sotto_bytes with)
 {
     struct sotto_buf fresh = SOTTO_BUF(buf->cap);

@@ -144,13 +144,8 @@ enum sotto_err sotto_unasked_add(struct sotto_profile *p, const char *sender, ui
 
 enum sotto_err sotto_unasked_senders(struct sotto_profile *p, sotto_name_fn *fn, void *ctx)
 {
-    struct sotto_rows rows;
-    enum sotto_err e =
-        sotto_db_query(p->db, &rows, "SELECT DISTINCT sender FROM unasked ORDER BY sender", "");
-
-    while (e == SOTTO_OK && (e = sotto_rows_next(&rows)) == SOTTO_OK)
-        e = fn(ctx, sotto_rows_text(&rows, 0));
-    return sotto_profile_walked(&rows, e);
+    return sotto_profile_each_name(p, "SELECT DISTINCT sender FROM unasked ORDER BY sender", fn,
+                                   ctx);
 }
 
 enum sotto_err sotto_unasked_take(struct sotto_profile *p, const char *sender,
@@ -229,13 +224,7 @@ enum sotto_err sotto_due_again(struct sotto_profile *p, const char *peer, uint64
 
 enum sotto_err sotto_due_peers(struct sotto_profile *p, sotto_name_fn *fn, void *ctx)
 {
-    struct sotto_rows rows;
-    enum sotto_err e =
-        sotto_db_query(p->db, &rows, "SELECT DISTINCT peer FROM due ORDER BY peer", "");
-
-    while (e == SOTTO_OK && (e = sotto_rows_next(&rows)) == SOTTO_OK)
-        e = fn(ctx, sotto_rows_text(&rows, 0));
-    return sotto_profile_walked(&rows, e);
+    return sotto_profile_each_name(p, "SELECT DISTINCT peer FROM due ORDER BY peer", fn, ctx);
 }
 
 enum sotto_err sotto_due_take(struct sotto_profile *p, const char *peer,

@@ -117,13 +117,8 @@ enum sotto_err sotto_item_sweep(struct sotto_profile *p, uint64_t before_ms)
 
 enum sotto_err sotto_item_accounts(struct sotto_profile *p, sotto_name_fn *fn, void *ctx)
 {
-    struct sotto_rows rows;
-    enum sotto_err e = sotto_db_query(
-        p->db, &rows, "SELECT DISTINCT recipient FROM item WHERE state < 3 ORDER BY recipient", "");
-
-    while (e == SOTTO_OK && (e = sotto_rows_next(&rows)) == SOTTO_OK)
-        e = fn(ctx, sotto_rows_text(&rows, 0));
-    return sotto_profile_walked(&rows, e);
+    return sotto_profile_each_name(
+        p, "SELECT DISTINCT recipient FROM item WHERE state < 3 ORDER BY recipient", fn, ctx);
 }
 
 enum sotto_err sotto_item_of_content(struct sotto_profile *p,
