@@ -238,7 +238,7 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
         e->relay_list_version = pub->list.version;
         free(pub);
         if (err != SOTTO_OK) {
-            sotto_job_done(e, p->job, SOTTO_RESULT_FAILED, "the profile cannot be written");
+            sotto_job_cannot_write(e, p->job, err);
             sotto_engine_trouble(e, err, "the profile cannot be written");
             return;
         }

@@ -416,8 +416,7 @@ static void accept_known(struct sotto_engine *e, struct job *j, struct sotto_con
     enum sotto_err err = accept_all(e, c);
 
     if (err != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     sotto_job_done(e, j, SOTTO_RESULT_OK, "%s is a contact", j->name);
@@ -482,8 +481,7 @@ static void block_known(struct sotto_engine *e, struct job *j, struct sotto_cont
     enum sotto_err err = block_all(e, c);
 
     if (err != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     sotto_tokens_flush(e);
@@ -527,8 +525,7 @@ void sotto_contacts_unblock(struct sotto_engine *e, struct job *j)
     enum sotto_err err;
 
     if ((err = sotto_contact_load(e, j->name, &c)) != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_read(e, j, err);
         return;
     }
     if (c.state != SOTTO_CONTACT_BLOCKED) {
@@ -540,8 +537,7 @@ void sotto_contacts_unblock(struct sotto_engine *e, struct job *j)
         return;
     }
     if ((err = unblock_all(e, &c)) != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     sotto_receive_rewind(e); /* what had come before the block */
@@ -590,8 +586,7 @@ void sotto_contacts_list(struct sotto_engine *e, struct job *j)
     enum sotto_err err = sotto_contact_each(e->p, show_contact, &l);
 
     if (err != SOTTO_OK)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_read(e, j, err);
     else
         sotto_job_done(e, j, SOTTO_RESULT_OK, "%s", "");
 }
@@ -679,7 +674,7 @@ static void compare_safety(struct sotto_engine *e, struct job *j, struct sotto_c
     memcpy(c->verified_key, c->account_key, 32);
     if ((err = sotto_contact_put(e->p, c)) != SOTTO_OK ||
         (err = sotto_contact_sync(e, c, 0)) != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written");
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     sotto_outbox_pump(e);
@@ -779,8 +774,7 @@ void sotto_contacts_accept_identity(struct sotto_engine *e, struct job *j)
         sotto_list_forget_cached(e, c.name);
     }
     if (err != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     sotto_job_done(e, j, SOTTO_RESULT_OK,

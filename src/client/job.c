@@ -107,6 +107,20 @@ void sotto_jobs_say(struct sotto_engine *e)
     e->iterating--;
 }
 
+void sotto_job_cannot_read(struct sotto_engine *e, struct job *j, enum sotto_err err)
+{
+    sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
+                   sotto_err_text(err));
+}
+
+void sotto_job_cannot_write(struct sotto_engine *e, struct job *j, enum sotto_err err)
+{
+    sotto_job_done(e, j, SOTTO_RESULT_FAILED,
+                   err == SOTTO_ERR_RANDOM ? "no random numbers to be had: %s"
+                                           : "the profile cannot be written: %s",
+                   sotto_err_text(err));
+}
+
 void sotto_job_offline(struct sotto_engine *e, struct job *j)
 {
     switch (j->op) {
@@ -225,6 +239,7 @@ static void trust(struct sotto_engine *e, struct job *j)
     size_t count = 1;
     bool moved = false;
     char text[SOTTO_PIN_TEXT];
+    enum sotto_err err;
 
     if (sotto_invite_parse(j->text, j->text_len, &inv) == SOTTO_OK) {
         if (!sotto_equal(inv.relay_id, e->relay.id, 32)) {
@@ -241,8 +256,8 @@ static void trust(struct sotto_engine *e, struct job *j)
                        "neither a fingerprint (sha256:...) nor an invite link");
         return;
     }
-    if (put_relay(e, pins, count, moved ? &inv : NULL) != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written");
+    if ((err = put_relay(e, pins, count, moved ? &inv : NULL)) != SOTTO_OK) {
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     if (moved) {

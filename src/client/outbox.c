@@ -137,8 +137,7 @@ static void check_send(struct sotto_engine *e, struct job *j)
     if (err == SOTTO_ERR_NOT_FOUND)
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the message was deleted");
     else if (err != SOTTO_OK)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_read(e, j, err);
     else if (l.state == SOTTO_MESSAGE_FAILED)
         sotto_job_done(e, j, SOTTO_RESULT_FAILED, "not sent: %s", l.reason);
     else if (l.state >= want)
@@ -166,15 +165,13 @@ void sotto_outbox_send(struct sotto_engine *e, struct job *j)
     } else if (!sotto_utf8_valid(j->text, j->text_len) || memchr(j->text, 0, j->text_len) != NULL) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "the text is not valid UTF-8");
     } else if ((err = sotto_contact_load(e, j->name, &c)) != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_read(e, j, err);
     } else if (c.state == SOTTO_CONTACT_BLOCKED) {
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "%s is blocked: sotto unblock %s", j->name,
                        j->name);
     } else if ((err = sotto_message_known(e->p, j->id)) == SOTTO_ERR_NOT_FOUND &&
                (err = queue_text(e, j, &c)) != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
     } else {
         struct outgoing *o = sotto_outgoing(e, j->name);
 
@@ -224,8 +221,7 @@ void sotto_outbox_resend(struct sotto_engine *e, struct job *j)
     if ((err = sotto_id_parse(j->text, j->text_len, c.id)) == SOTTO_OK &&
         (err = sotto_message_get(e->p, c.id, copy_again, &a)) == SOTTO_ERR_NOMEM) {
         sotto_buf_free(&a.text);
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_read(e, j, err);
         return;
     }
     if (err != SOTTO_OK || !a.outgoing || a.state != SOTTO_MESSAGE_FAILED) {
@@ -249,8 +245,7 @@ void sotto_outbox_resend(struct sotto_engine *e, struct job *j)
     }
     sotto_buf_free(&a.text);
     if (err != SOTTO_OK) {
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     sotto_changed_flush(e);

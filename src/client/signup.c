@@ -23,16 +23,6 @@ enum phase {
     SIGNUP_LISTED,
 };
 
-static void fail_store(struct sotto_engine *e, struct job *j, enum sotto_err err)
-{
-    if (err == SOTTO_ERR_RANDOM)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "no random numbers to be had: %s",
-                       sotto_err_text(err));
-    else
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
-}
-
 /* The OPAQUE identities of this run. context lives in the caller's memory. */
 static void opaque_ids(const struct sotto_engine *e, const struct job *j, uint8_t context[64],
                        struct sotto_opaque_ids *ret)
@@ -198,7 +188,7 @@ static void store_account(struct sotto_engine *e, struct job *j, const struct so
     enum sotto_err err = take_account(e, j, list, data);
 
     if (err != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     j->phase = SIGNUP_LISTED;
@@ -273,7 +263,7 @@ static void registered(struct sotto_engine *e, struct pending *p, const struct s
     }
     if ((err = first_list(e, &bytes)) != SOTTO_OK ||
         (err = sotto_list_open(bytes.p, bytes.n, &list)) != SOTTO_OK) {
-        fail_store(e, p->job, err);
+        sotto_job_cannot_write(e, p->job, err);
         return;
     }
     store_account(e, p->job, &list, (struct sotto_bytes){bytes.p, bytes.n});
@@ -300,7 +290,7 @@ static void opaque_registered(struct sotto_engine *e, struct pending *p,
         (err = first_list(e, &list)) != SOTTO_OK ||
         (err = first_signed_prekey(e, &signed_key)) != SOTTO_OK ||
         (err = certificate_pin(e, r.u.register_.certificate)) != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     memcpy(r.u.register_.name, j->name, sizeof j->name);
@@ -324,7 +314,7 @@ static void start_register(struct sotto_engine *e, struct job *j)
     err = sotto_opaque_register_start(e->env, j->text, j->text_len, r.u.opaque_register.request,
                                       &j->opaque);
     if (err != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     memcpy(r.u.opaque_register.name, j->name, sizeof j->name);
@@ -350,7 +340,7 @@ static void linked(struct sotto_engine *e, struct pending *p, const struct sotto
     }
     if ((err = sotto_entry_make(e, entry)) != SOTTO_OK ||
         (err = sotto_link_code(&e->us, entry, code)) != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     snprintf(device, sizeof device, "%016llx", (unsigned long long)e->device);
@@ -370,7 +360,7 @@ static void ask_link(struct sotto_engine *e, struct job *j)
     if ((err = sotto_entry_make(e, entry)) != SOTTO_OK ||
         (err = first_signed_prekey(e, &signed_key)) != SOTTO_OK ||
         (err = certificate_pin(e, r.u.link.certificate)) != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     r.u.link.entry = (struct sotto_bytes){entry, sizeof entry};
@@ -415,7 +405,7 @@ static void logged_in(struct sotto_engine *e, struct pending *p, const struct so
             err = sotto_identity_write(e);
         }
         if (err != SOTTO_OK)
-            fail_store(e, j, err);
+            sotto_job_cannot_write(e, j, err);
         else if (sotto_list_find(list, e->device) != NULL) /* approved while we were away */
             store_account(e, j, list, a->u.logged_in.lists[a->u.logged_in.count - 1]);
         else
@@ -445,7 +435,7 @@ static void challenged(struct sotto_engine *e, struct pending *p, const struct s
         return;
     }
     if (err != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     j->phase = LOGIN_ASKED;
@@ -462,7 +452,7 @@ static void start_login(struct sotto_engine *e, struct job *j)
     j->opaque = NULL;
     err = sotto_opaque_login_start(e->env, j->text, j->text_len, r.u.opaque_login.ke1, &j->opaque);
     if (err != SOTTO_OK) {
-        fail_store(e, j, err);
+        sotto_job_cannot_write(e, j, err);
         return;
     }
     memcpy(r.u.opaque_login.name, j->name, sizeof j->name);

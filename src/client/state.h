@@ -276,6 +276,10 @@ struct job *sotto_job_new(struct sotto_engine *e, const struct sotto_call *call)
 struct job *sotto_job_signing(const struct sotto_engine *e);
 void sotto_job_done(struct sotto_engine *e, struct job *j, enum sotto_result result,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The job ends because the profile does not let itself be read; or be written, or because what is
+ * written begins with random numbers and there are none. */
+void sotto_job_cannot_read(struct sotto_engine *e, struct job *j, enum sotto_err err);
+void sotto_job_cannot_write(struct sotto_engine *e, struct job *j, enum sotto_err err);
 /* "Could not reach the relay" with the cause, or the sign-in's failure; ends the job. */
 void sotto_job_offline(struct sotto_engine *e, struct job *j);
 /* The relay is there: those that had to wait for it. */

@@ -66,8 +66,7 @@ void sotto_view_history(struct sotto_engine *e, struct job *j)
     enum sotto_err err = sotto_message_history(e->p, j->name, j->n[0], show_message, &s);
 
     if (err != SOTTO_OK)
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be read: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_read(e, j, err);
     else if (!s.any && (sotto_contact_get(e->p, j->name, &c) != SOTTO_OK || c.state == 0))
         sotto_job_done(e, j, SOTTO_RESULT_UNKNOWN, "no conversation with %s yet", j->name);
     else
@@ -89,8 +88,7 @@ void sotto_view_delete(struct sotto_engine *e, struct job *j)
     else if (err == SOTTO_ERR_NOT_FOUND)
         sotto_job_done(e, j, SOTTO_RESULT_USAGE, "there is no message with this id");
     else
-        sotto_job_done(e, j, SOTTO_RESULT_FAILED, "the profile cannot be written: %s",
-                       sotto_err_text(err));
+        sotto_job_cannot_write(e, j, err);
 }
 
 /* --- status --- */
