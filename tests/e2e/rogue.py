@@ -119,9 +119,19 @@ def parcel(device, envelope, lane=1):
     return data(4, fixed(1, device) + data(2, envelope) + number(3, lane))
 
 
-def submit(id_, to, parcels, more=False, version=1):
-    body = data(1, to) + number(2, version) + b"".join(parcels)
+def submit(id_, to, parcels, more=False, version=1, token=b""):
+    body = data(1, to) + number(2, version) + (data(3, token) if token else b"") + b"".join(parcels)
     return request(id_, 22, body + (number(5, 1) if more else b""))
+
+
+def let_in(id_, token):
+    """Who submits with it is no stranger."""
+    return request(id_, 24, data(1, hashlib.sha256(token).digest()))
+
+
+def states(body):
+    """Of the parcels that an answer is about."""
+    return [first(result, 2) for field, result in fields(body) if field == 1]
 
 
 def opaque_login(id_, name):
@@ -139,8 +149,12 @@ class Connection:
     """TLS is up, and the hello was read."""
     context = None
 
-    def __init__(self, relay, receive_room=None):
+    def __init__(self, relay, receive_room=None, segment=None):
+        """segment: bytes of a packet, as if a network were in between (on loopback they are so large
+        that the relay's kernel takes a megabyte that nobody reads)."""
         self.socket = socket.socket()
+        if segment:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         if receive_room:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_room)
         self.socket.settimeout(sottolab.PATIENCE)

@@ -253,7 +253,8 @@ static void down(void *ctx, struct sotto_conn *c, enum sotto_err why, const char
         sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
         sotto_gate_failed(l->s->gate);
     } else {
-        sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
+        sotto_log_event(why == SOTTO_ERR_TIMEOUT ? SOTTO_LOG_PEER : SOTTO_LOG_DEBUG, "disconnected",
+                        "%s", detail);
     }
     link_free(l);
     sotto_conn_free(c);

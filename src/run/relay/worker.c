@@ -298,7 +298,8 @@ static void on_down(void *ctx, struct sotto_conn *c, enum sotto_err why, const c
     struct sotto_remote *r = ctx;
 
     if (r->up) {
-        sotto_log_event(SOTTO_LOG_DEBUG, "disconnected", "%s", detail);
+        sotto_log_event(why == SOTTO_ERR_TIMEOUT ? SOTTO_LOG_PEER : SOTTO_LOG_DEBUG, "disconnected",
+                        "%s", detail);
     } else {
         sotto_log_event(SOTTO_LOG_PEER, "handshake", "%s", detail);
         sotto_gate_failed(r->w->all->gate);
