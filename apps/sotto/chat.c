@@ -553,7 +553,7 @@ enum sotto_result sotto_chat(struct sotto_cli *cli, const char *peer)
         sotto_chat_tty_end(&c);
     result = c.tty ? SOTTO_RESULT_OK : c.result;
     if (!c.tty && result == SOTTO_RESULT_OK)
-        result = c.outgoing.result;
+        result = sotto_outgoing_result(&c.outgoing);
     end(&c);
     return result;
 }

@@ -133,9 +133,10 @@ bool sotto_outgoing_done(struct sotto_outgoing *o, uint32_t request, const struc
         move_on(s, SOTTO_MESSAGE_STORED, mono_ms);
         return true;
     }
-    if (o->result == SOTTO_RESULT_OK)
-        o->result = done->result;
+    s->result = done->result;
     if (s->id[0] == 0) { /* refused: it is not kept */
+        if (o->lost == SOTTO_RESULT_OK)
+            o->lost = done->result;
         s->state = SOTTO_MESSAGE_FAILED;
         s->changed_ms = mono_ms;
         (void)snprintf(s->reason, sizeof s->reason, "%s", done->text);
@@ -328,4 +329,16 @@ size_t sotto_outgoing_unsent(const struct sotto_outgoing *o)
     for (size_t i = 0; i < o->count; i++)
         n += o->row[i].state == SOTTO_MESSAGE_QUEUED;
     return n;
+}
+
+enum sotto_result sotto_outgoing_result(const struct sotto_outgoing *o)
+{
+    for (size_t i = 0; o->lost == SOTTO_RESULT_OK && i < o->count; i++) {
+        const struct sotto_sent *s = &o->row[i];
+
+        if (s->result != SOTTO_RESULT_OK &&
+            (s->state == SOTTO_MESSAGE_QUEUED || s->state == SOTTO_MESSAGE_FAILED))
+            return s->result;
+    }
+    return o->lost;
 }

@@ -28,6 +28,7 @@ struct sotto_sent {
     uint64_t changed_ms; /* monotonic, last change */
     enum sotto_message_state state;
     enum sotto_message_state shown; /* 0: the line itself was not printed */
+    enum sotto_result result;       /* of the request; it may get there later all the same */
     char reason[256];
 };
 struct sotto_outgoing {
@@ -35,8 +36,8 @@ struct sotto_outgoing {
     size_t count, room;
     const struct sotto_out *out;
     bool tty;
-    bool flushing;            /* what is printed now must not print what comes after it */
-    enum sotto_result result; /* the first that was not OK */
+    bool flushing;          /* what is printed now must not print what comes after it */
+    enum sotto_result lost; /* of the first that was refused and is not kept */
     bool unreachable_said;
 };
 
@@ -61,5 +62,8 @@ uint64_t sotto_outgoing_deadline(const struct sotto_outgoing *o);
 /* How many are under way to the relay, and how many have not arrived there. */
 size_t sotto_outgoing_unfinished(const struct sotto_outgoing *o);
 size_t sotto_outgoing_unsent(const struct sotto_outgoing *o);
+/* Not OK: something was refused and is not kept, or else has not got to the relay since it was
+ * told. */
+enum sotto_result sotto_outgoing_result(const struct sotto_outgoing *o);
 
 #endif

@@ -114,6 +114,7 @@ struct outgoing {
     bool judged_again;    /* on this connection: is he still gone, still somebody else? */
     bool need_list;       /* somebody named a newer list: fetch it before the next send */
     uint64_t retry_mono;  /* nothing before this; 0: at once */
+    bool refused;         /* the relay could not store the last one that was handed in */
     bool missing;         /* it waits because the relay does not know the account at present */
     uint64_t full_mono;   /* held mailboxes are tried again then */
     size_t held_count;    /* devices whose mailbox is full */

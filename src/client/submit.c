@@ -143,6 +143,21 @@ static void slow_down(struct sotto_engine *e, struct outgoing *o, const struct s
     sotto_outbox_tell(e, o->name, SOTTO_RESULT_FAILED, text);
 }
 
+/* On a full disk a relay refuses all that came together, also what it could have passed on without
+ * the disk. So a message has another try before anybody is told that it waits. */
+static void cannot_store(struct sotto_engine *e, struct outgoing *o)
+{
+    if (!o->refused) {
+        o->refused = true;
+        sotto_outgoing_later(e, o, 500);
+        return;
+    }
+    sotto_outbox_tell(e, o->name, SOTTO_RESULT_UNREACHABLE,
+                      "the relay cannot store messages at present; the message is kept and tried "
+                      "again");
+    sotto_outgoing_later(e, o, 10000);
+}
+
 static void submit_refused(struct sotto_engine *e, struct outgoing *o, const struct sotto_answer *a)
 {
     e->lane++; /* the relay closed this one, so that nothing overtakes what it refused */
@@ -158,11 +173,7 @@ static void submit_refused(struct sotto_engine *e, struct outgoing *o, const str
         slow_down(e, o, a);
         break;
     case SOTTO_RELAY_UNAVAILABLE:
-        sotto_outbox_tell(
-            e, o->name, SOTTO_RESULT_UNREACHABLE,
-            "the relay cannot store messages at present; the message is kept and tried "
-            "again");
-        sotto_outgoing_later(e, o, 10000);
+        cannot_store(e, o);
         break;
     default:
         sotto_log_local("the relay refused a message: %s", a->u.error.text);
@@ -179,6 +190,7 @@ static void submitted(struct sotto_engine *e, struct pending *p, const struct so
     if (o == NULL || a == NULL)
         return;
     o->in_flight = 0;
+    o->refused = o->refused && a->type == SOTTO_ANS_ERROR;
     if (a->type == SOTTO_ANS_SUBMITTED)
         sotto_store_trouble(e, submit_results(e, o, p->item, a));
     else if (a->type == SOTTO_ANS_ERROR)

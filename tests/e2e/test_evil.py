@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -389,6 +390,32 @@ def check_answers_to_submits(w):
             assert result.code in (1, 3, 6), (twist, result)
             assert "Traceback" not in result.err and "sotto: " in result.err, (twist, result)
     w.heals(*kept_ones)
+
+
+@case
+def check_storing_fails(w):
+    """The relay cannot store: of once nobody hears; of longer it is said, and a chat from a pipe ends with 0
+    if it got there before the end, with 3 if not"""
+    texts = [w.text() for _ in range(5)]
+    with w.relay.lies(f"error-once alice {SUBMIT} {UNAVAILABLE}"):
+        w.alice.send("bob", texts[0])
+    with w.relay.lies(f"error-once alice {SUBMIT} {UNAVAILABLE}"):
+        result = w.alice.run("chat", "bob", stdin=texts[1])
+        assert result.code == 0 and "[stored]" in result.out and result.err == "", result
+    chat = w.alice.start("chat", "bob", stdin=subprocess.PIPE)
+    with w.relay.lies(f"error alice {SUBMIT} {UNAVAILABLE}"):
+        chat.write(texts[2] + "\n")
+        chat.until_out(f"{texts[2]} [queued]")
+        assert "kept and tried again" in chat.until_err("cannot store"), chat.err
+    chat.until_err(f"to bob: {texts[2]}")
+    chat.write(texts[3] + "\n")
+    chat.until_out(f"{texts[3]} [stored]")
+    result = chat.wait()
+    assert result.code == 0 and "not sent yet" not in result.err, result
+    with w.relay.lies(f"error alice {SUBMIT} {UNAVAILABLE}"):
+        result = w.alice.run("chat", "bob", stdin=texts[4])
+        assert result.code == 3 and "1 message is not sent yet" in result.err, result
+    w.heals(*texts)
 
 
 @case

@@ -16,8 +16,8 @@ from sottolab import until  # noqa: E402
 from test_rogue import resident  # noqa: E402
 
 STALL_SECONDS, STORED = 60, 1
-COUNT, SIZE = 300, 60000
-MEMORY = 8 << 20  # bytes; less than half of what is sent
+COUNT, SIZE = 800, 60000
+MEMORY = 24 << 20  # bytes: the 16 MiB that the store may keep of its pages, and half of that
 ETHERNET = 1448
 TOKEN = bytes(range(16))
 
@@ -55,7 +55,7 @@ def check_stall(lab):
     with contextlib.ExitStack() as stack:
         for threads in ("8", "1"):
             relay = lab.relay("--registration", "open", "--threads", threads, "--bytes-per-second", "0",
-                              "--quota-bytes", str(COUNT * SIZE * 16), "--strangers-per-hour", "0")
+                              "--quota-bytes", str(COUNT * SIZE * 16), "--quota-messages", str(COUNT * 16))
             deaf, other = Account(relay, "deaf"), Account(relay, "other")
             held = stack.enter_context(deaf.connect(receive_room=4096, segment=ETHERNET))
             assert held.ask(rogue.let_in(3, TOKEN))[0] == rogue.DONE

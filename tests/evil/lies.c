@@ -484,6 +484,11 @@ static enum deed error(struct turn *t)
     return TWISTED;
 }
 
+static enum deed error_once(struct turn *t)
+{
+    return t->v->fired == 0 ? error(t) : LEFT;
+}
+
 static enum deed another_kind(struct turn *t)
 {
     if (!asked_for(t))
@@ -707,6 +712,7 @@ const struct evil_twist evil_twists[] = {
     {"submit-list-forged", 1, submit_list_forged, TO(SUBMIT)},
     {"submit-list-forged", 1, bundle_of_forged, TO(GET_BUNDLE)},
     {"error", 2, error, .answers = ANY}, /* TYPE, CODE */
+    {"error-once", 2, error_once, .answers = ANY},
     {"another-kind", 1, another_kind, .answers = ANY},
     {"twice", 1, twice, .answers = ANY},
     {"unasked", 1, unasked, .answers = ANY},

@@ -256,7 +256,7 @@ static void refused_is_not_kept(void **state)
                             "you to carol: hello [failed: there is no carol]\n");
         assert_int_equal(c.o.count, 0);
         assert_int_equal(sotto_outgoing_unsent(&c.o), 0);
-        assert_int_equal(c.o.result, SOTTO_RESULT_UNKNOWN);
+        assert_int_equal(sotto_outgoing_result(&c.o), SOTTO_RESULT_UNKNOWN);
         sotto_outgoing_free(&c.o);
     }
 }
@@ -300,9 +300,29 @@ static void one_outage_is_said_once(void **state)
     }
     flush(&c, false);
     expect(&c, "! kept here: refused\nyou to bob: hello [queued]\nyou to bob: hello [queued]\n");
-    assert_int_equal(c.o.result, SOTTO_RESULT_UNREACHABLE);
+    assert_int_equal(sotto_outgoing_result(&c.o), SOTTO_RESULT_UNREACHABLE);
     assert_int_equal(sotto_outgoing_unsent(&c.o), 2);
     assert_int_equal(sotto_outgoing_unfinished(&c.o), 0);
+    sotto_outgoing_free(&c.o);
+}
+
+/* What was told to wait and got there before the end did not fail; the first that did is what
+ * counts. */
+static void waited_and_got_there(void **state)
+{
+    struct chat c;
+
+    begin(&c, false);
+    add(&c, 1, "bob", "one");
+    add(&c, 2, "bob", "two");
+    done(&c, 1, SOTTO_RESULT_UNREACHABLE, ids[0], "kept here: refused");
+    done(&c, 2, SOTTO_RESULT_SECURITY, ids[1], "kept here: somebody else");
+    assert_int_equal(sotto_outgoing_result(&c.o), SOTTO_RESULT_UNREACHABLE);
+    state_of(&c, ids[0], "bob", "one", SOTTO_MESSAGE_STORED);
+    assert_int_equal(sotto_outgoing_result(&c.o), SOTTO_RESULT_SECURITY);
+    state_of(&c, ids[1], "bob", "two", SOTTO_MESSAGE_DELIVERED);
+    assert_int_equal(sotto_outgoing_result(&c.o), SOTTO_RESULT_OK);
+    assert_int_equal(sotto_outgoing_unsent(&c.o), 0);
     sotto_outgoing_free(&c.o);
 }
 
@@ -379,8 +399,8 @@ int main(void)
         cmocka_unit_test(changes_are_collected), cmocka_unit_test(never_goes_back),
         cmocka_unit_test(two_of_the_same_text),  cmocka_unit_test(refused_is_not_kept),
         cmocka_unit_test(failed_after_its_line), cmocka_unit_test(one_outage_is_said_once),
-        cmocka_unit_test(from_a_pipe),           cmocka_unit_test(brief_of_a_long_text),
-        cmocka_unit_test(rows_are_bounded),
+        cmocka_unit_test(waited_and_got_there),  cmocka_unit_test(from_a_pipe),
+        cmocka_unit_test(brief_of_a_long_text),  cmocka_unit_test(rows_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
