@@ -179,6 +179,21 @@ static enum sotto_err identity_make(struct sotto_relay_store *s, const struct so
     return meta_put(s, "opaque_pub", id->opaque.pub, sizeof id->opaque.pub);
 }
 
+/* Of a store that nobody has an account in. In another one it was there, and those who know the
+ * relay would take one with a new identity for an impostor. */
+static enum sotto_err identity_first(struct sotto_relay_store *s, const struct sotto_env *env,
+                                     struct sotto_rs_identity *id)
+{
+    struct sotto_rows rows;
+    enum sotto_err e = SOTTO_RS_ONE(s, &rows, "SELECT id FROM account LIMIT 1", "");
+
+    if (e == 0)
+        sotto_rows_done(&rows);
+    if (e != SOTTO_ERR_NOT_FOUND)
+        return e == 0 ? SOTTO_ERR_NOT_FOUND : e;
+    return env != NULL ? identity_make(s, env, id) : SOTTO_ERR_NOT_FOUND;
+}
+
 static enum sotto_err identity_get(struct sotto_relay_store *s, const struct sotto_env *env,
                                    struct sotto_rs_identity *id)
 {
@@ -186,7 +201,7 @@ static enum sotto_err identity_get(struct sotto_relay_store *s, const struct sot
     enum sotto_err e = meta_get(s, "relay_key", seed.b, sizeof seed.b);
 
     if (e == SOTTO_ERR_NOT_FOUND)
-        return identity_make(s, env, id);
+        return identity_first(s, env, id);
     if (e != 0)
         return e;
     sotto_sign_from_seed(&seed, &id->key);

@@ -45,7 +45,8 @@ struct sotto_rs_identity { /* secret; wipe */
     struct sotto_opaque_server opaque;
 };
 void sotto_rs_identity_wipe(struct sotto_rs_identity *id);
-/* Made at the first call on a new store. RANDOM. */
+/* Made at the first call on a store without accounts; env NULL: not made. RANDOM; MALFORMED: it is
+ * not there, or not whole. */
 enum sotto_err sotto_rs_identity_load(struct sotto_relay_store *s, const struct sotto_env *env,
                                       struct sotto_rs_identity *ret);
 /* A new boot epoch (1 .. SOTTO_RS_EPOCH_MAX), durable on return: before listening. TOO_FAR: used

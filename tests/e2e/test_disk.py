@@ -22,18 +22,18 @@ ROUNDS = 3
 
 
 @contextlib.contextmanager
-def small_disk(lab, megabytes):
-    """A folder on an ext4 of its own, or else a tmpfs."""
+def small_disk(lab, megabytes, *options):
+    """A folder on an ext4 of its own, made with these options, or else (without any) a tmpfs."""
     if os.geteuid() != 0:
         raise sottolab.Skip("only root can mount a file system")
     folder, image = lab.path("disk"), lab.path("image")
     os.mkdir(folder)
     with open(image, "wb") as f:
         f.truncate(megabytes << 20)
-    ways = (["sh", "-c", f"mkfs.ext4 -q -O ^has_journal -m 0 {image} && "
+    ways = (["sh", "-c", f"mkfs.ext4 -q -O ^has_journal -m 0 {' '.join(options)} {image} && "
                          f"mount -o loop {image} {folder}"],
             ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", folder])
-    if not any(lab.run(way).code == 0 for way in ways):
+    if not any(lab.run(way).code == 0 for way in (ways[:1] if options else ways)):
         raise sottolab.Skip("no file system can be mounted here")
     with open("/proc/self/mounts") as f:
         print("# the disk:", *(line.split()[2] for line in f if line.split()[1] == folder), flush=True)

@@ -162,8 +162,8 @@ static void a_copy_is_what_was_committed(void **state)
     char to[192], wal[200];
 
     snprintf(to, sizeof to, "%s", folder_file(&rig.dir, "copy.db"));
-    account("alice", 1);
     assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &mine), 0);
+    account("alice", 1);
     /* Another process is in the middle of a transaction. */
     assert_int_equal(sotto_rs_open(rig.path, false, NULL, &writer, why, sizeof why), 0);
     assert_int_equal(sotto_rs_begin(writer), 0);
@@ -182,8 +182,7 @@ static void a_copy_is_what_was_committed(void **state)
     seen = (struct seen){0};
     assert_int_equal(sotto_rs_invites_each(copy, take_invite, &seen), 0);
     assert_int_equal(seen.count, 0); /* it was not committed */
-    rig.env.fail_random = 1;
-    assert_int_equal(sotto_rs_identity_load(copy, &rig.env.env, &its), 0);
+    assert_int_equal(sotto_rs_identity_load(copy, NULL, &its), 0);
     assert_memory_equal(mine.key.pub, its.key.pub, 32);
     assert_memory_equal(mine.incarnation, its.incarnation, sizeof its.incarnation);
     sotto_rs_close(copy);

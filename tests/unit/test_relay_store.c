@@ -96,6 +96,17 @@ static void test_identity_needs_random(void **state)
     assert_false(sotto_is_zero(&a.opaque, sizeof a.opaque));
 }
 
+/* Those who have accounts know the relay by its identity: a lost one is not replaced. */
+static void test_identity_lost(void **state)
+{
+    struct sotto_rs_identity a;
+
+    assert_int_equal(sotto_rs_identity_load(rig.store, NULL, &a), SOTTO_ERR_MALFORMED);
+    assert_int_equal(sotto_rs_identity_load(rig.store, NULL, &a), SOTTO_ERR_MALFORMED);
+    (void)account("alice", 1);
+    assert_int_equal(sotto_rs_identity_load(rig.store, &rig.env.env, &a), SOTTO_ERR_MALFORMED);
+}
+
 static void test_epoch_grows(void **state)
 {
     struct folder other;
@@ -623,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_identity_stays),
         CASE(test_identity_needs_random),
+        CASE(test_identity_lost),
         CASE(test_epoch_grows),
         CASE(test_renew),
         CASE(test_epochs_end),

@@ -322,7 +322,7 @@ static enum sotto_err copy_store(struct making *m)
         (e = sotto_rs_open(path, false, NULL, &copy, m->why, sizeof m->why)) != 0)
         return e;
     if ((e = sotto_rs_check(copy, m->why, sizeof m->why)) == 0 &&
-        (e = sotto_rs_identity_load(copy, sotto_env_system(), &self)) != 0)
+        (e = sotto_rs_identity_load(copy, NULL, &self)) != 0)
         snprintf(m->why, sizeof m->why, "%s: the relay's identity is not in it", path);
     memcpy(m->b.relay_id, self.key.pub, sizeof m->b.relay_id);
     sotto_rs_identity_wipe(&self);

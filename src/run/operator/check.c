@@ -15,6 +15,7 @@
 #include "run/operator/command.h"
 #include "run/operator/reach.h"
 #include "run/relay/audit.h"
+#include "run/relay/open.h"
 #include "run/relay/operator.h"
 
 #define DAY           86400
@@ -70,7 +71,7 @@ static void check_file(struct checking *k, const char *name, const struct stat *
     struct stat st;
 
     snprintf(path, sizeof path, "%s/%s", k->folder.path, name);
-    if (lstat(path, &st) != 0)
+    if (stat(path, &st) != 0) /* a link's own mode says nothing */
         return;
     if (!S_ISDIR(st.st_mode) && (st.st_mode & 077) != 0)
         say(k, "FAULT", "permissions", "%s can be read or changed by others: chmod 600 %s", path,
@@ -85,9 +86,11 @@ static void check_file(struct checking *k, const char *name, const struct stat *
 
 static void check_permissions(struct checking *k)
 {
-    static const char *const names[] = {"relay.db",           "relay.db-wal", "relay.db-shm",
-                                        "audit.log",          "lock",         "cert",
-                                        "cert/server_key.pem"};
+    static const char *const names[] = {"relay.db",       "relay.db-wal",
+                                        "relay.db-shm",   "audit.log",
+                                        "lock",           "operator.sock",
+                                        "cert",           "cert/server_key.pem",
+                                        SOTTO_RELAY_NEXT, SOTTO_RELAY_NEXT "/server_key.pem"};
     unsigned before = k->faults;
     struct stat folder;
 
@@ -142,6 +145,22 @@ static void check_certificate(struct checking *k)
             left < CERT_NOTE ? "; time for a new one" : "");
 }
 
+/* The relay goes on without it, and nobody hears of it in time. */
+static void check_next_key(struct checking *k)
+{
+    char path[1200], why[1024];
+    int64_t until;
+    bool ours;
+    enum sotto_err e;
+
+    snprintf(path, sizeof path, "%s/" SOTTO_RELAY_NEXT, k->folder.path);
+    e = sotto_cert_look(path, &until, &ours, why, sizeof why);
+    if (e != 0 && !(e == SOTTO_ERR_NOT_FOUND && why[0] == '\0'))
+        say(k, "FAULT", "certificate",
+            "the next key is not announced: %s; remove %s and make another: sottod rotate", why,
+            path);
+}
+
 static void check_disk(struct checking *k)
 {
     char room[SOTTO_REACH_SIZE], path[1200];
@@ -178,8 +197,11 @@ static void check_clock(struct checking *k)
     char path[1200];
 
     snprintf(path, sizeof path, "%s/relay.db", k->folder.path);
-    if (now < 1767225600 /* 2026-01-01: this program is younger */ ||
-        (stat(path, &st) == 0 && (int64_t)st.st_mtime > now + CLOCK_FAULT_S))
+    if (now < 1767225600 /* 2026-01-01 */)
+        say(k, "FAULT", "clock",
+            "it is behind: this program was made later than now; invites, mail and certificates "
+            "go by it. Set it: timedatectl set-ntp true");
+    else if (stat(path, &st) == 0 && (int64_t)st.st_mtime > now + CLOCK_FAULT_S)
         say(k, "FAULT", "clock",
             "it is behind: the database was written later than now; invites, mail and certificates "
             "go by it. Set it: timedatectl set-ntp true");
@@ -222,8 +244,7 @@ static void check_store(struct checking *k)
         return;
     }
     if (e == 0 && (e = sotto_rs_check(s, why, sizeof why)) == 0 &&
-        ((e = sotto_rs_identity_load(s, sotto_env_system(), &self)) != 0 ||
-         (e = sotto_rs_epoch(s, &epoch)) != 0))
+        ((e = sotto_rs_identity_load(s, NULL, &self)) != 0 || (e = sotto_rs_epoch(s, &epoch)) != 0))
         snprintf(why, sizeof why, "the relay's identity is not in it");
     sotto_rs_identity_wipe(&self);
     sotto_rs_close(s);
@@ -295,6 +316,7 @@ int sotto_command_check(const struct sotto_command_args *a)
     } else {
         check_permissions(&k);
         check_certificate(&k);
+        check_next_key(&k);
         check_disk(&k);
         check_clock(&k);
         check_files(&k);

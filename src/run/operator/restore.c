@@ -111,7 +111,7 @@ static enum sotto_err take_name(void *ctx, const struct sotto_rs_account *a, uin
 static enum sotto_err id_of(struct sotto_relay_store *s, uint8_t ret[32])
 {
     struct sotto_rs_identity self = {0};
-    enum sotto_err e = sotto_rs_identity_load(s, sotto_env_system(), &self);
+    enum sotto_err e = sotto_rs_identity_load(s, NULL, &self);
 
     memcpy(ret, self.key.pub, 32);
     sotto_rs_identity_wipe(&self);
