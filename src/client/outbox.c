@@ -10,6 +10,9 @@
  * is encrypted and its envelopes are on disk before a byte leaves (pump.c does both).
  */
 
+/* Two that ask each other make a session each; which one they go on with their ids decide. */
+#define SAME_TIME_MS 60000
+
 /* --- queueing --- */
 
 static bool is_new_id(const uint8_t id[SOTTO_CONTENT_ID])
@@ -420,15 +423,10 @@ static enum sotto_err pick_session(void *ctx, const uint8_t id[SOTTO_SESSION_ID]
 }
 
 struct doubtful {
-    const struct sotto_session *good;
+    uint64_t before;
     size_t count;
     uint8_t ids[SOTTO_SESSIONS_KEPT][SOTTO_SESSION_ID];
 };
-
-static uint32_t generations(const struct sotto_session *s)
-{
-    return sotto_session_our_generation(s) + sotto_session_their_generation(s);
-}
 
 static enum sotto_err note_doubtful(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
                                     struct sotto_bytes record, uint64_t used_ms)
@@ -440,28 +438,27 @@ static enum sotto_err note_doubtful(void *ctx, const uint8_t id[SOTTO_SESSION_ID
     (void)used_ms;
     if ((err = sotto_session_read(record.p, record.n, &s)) != SOTTO_OK)
         return err == SOTTO_ERR_NOMEM ? err : SOTTO_OK;
-    if (d->count < SOTTO_SESSIONS_KEPT &&
-        (!sotto_session_confirmed(s) || generations(s) < generations(d->good)))
+    if (d->count < SOTTO_SESSIONS_KEPT && sotto_session_created_ms(s) < d->before)
         memcpy(d->ids[d->count++], id, SOTTO_SESSION_ID);
     sotto_session_free(s);
     return SOTTO_OK;
 }
 
-/* Of a device that was put back to an older copy the sessions before it go, and those on which it
- * never said anything. Others it may well use on, for instance of requests that came before. */
-static enum sotto_err drop_doubtful(struct sotto_engine *e, const char *name, uint64_t device,
+/* The ends may have come apart on each session from before this one, without anybody noticing: when
+ * one of them was put back, and knows the lease. Nothing is sent on those any more. They stay, as
+ * the other end may send on, or has sent: it may be asking at this moment, as we are. */
+static enum sotto_err rest_doubtful(struct sotto_engine *e, const char *name, uint64_t device,
                                     const struct sotto_session *good)
 {
-    struct doubtful d = {.good = good};
+    const uint64_t since = sotto_session_created_ms(good);
+    struct doubtful d = {.before = since > SAME_TIME_MS ? since - SAME_TIME_MS : 0};
     enum sotto_err err = sotto_sessions_each(e->p, name, device, note_doubtful, &d);
 
-    for (size_t i = 0; err == SOTTO_OK && i < d.count; i++)
-        err = sotto_sessions_drop(e->p, name, device, d.ids[i]);
-    return err;
+    return err == SOTTO_OK ? sotto_seal_rest(e, device, d.ids, d.count) : err;
 }
 
-/* They could not open that envelope: the session that it was made on is doubtful, the one that the
- * request came on is good. The same content id goes out once more, for this device only. */
+/* They could not open that envelope; the session that the request came on is good. The same content
+ * id goes out once more, for this device only. */
 static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint64_t device,
                                  struct retry *r, uint32_t retries)
 {
@@ -477,13 +474,9 @@ static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint6
     if ((err = sotto_list_of(e, from, &list)) != SOTTO_OK ||
         (d = sotto_list_find(list, device)) == NULL)
         return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
-    if ((err = sotto_sessions_each(e->p, from, device, pick_session, r)) != SOTTO_OK ||
-        r->session == NULL)
-        return err;
     r->item.state = SOTTO_ITEM_SEALED;
     r->item.content.n = 0; /* unchanged */
-    if ((err = drop_doubtful(e, from, device, r->session)) != SOTTO_OK ||
-        (err = sotto_seal_content(e, list, (struct sotto_bytes){r->content.p, r->content.n},
+    if ((err = sotto_seal_content(e, list, (struct sotto_bytes){r->content.p, r->content.n},
                                   &content)) != SOTTO_OK ||
         (err = sotto_seal_parcel(e, list, d, r->session, r->item.id, &content, retries)) !=
             SOTTO_OK)
@@ -491,11 +484,9 @@ static enum sotto_err seal_again(struct sotto_engine *e, const char *from, uint6
     return sotto_item_update(e->p, &r->item);
 }
 
-enum sotto_err sotto_outbox_retry(struct sotto_engine *e, const char *from, uint64_t device,
-                                  const uint8_t session_id[SOTTO_SESSION_ID],
-                                  const uint8_t envelope_id[SOTTO_ENVELOPE_ID])
+static enum sotto_err send_again(struct sotto_engine *e, const char *from, uint64_t device,
+                                 const uint8_t envelope_id[SOTTO_ENVELOPE_ID], struct retry *r)
 {
-    struct retry r = {.content = SOTTO_BUF(SOTTO_CONTENT_MAX), .session_id = session_id};
     int64_t item;
     uint64_t to_device;
     uint32_t retries;
@@ -505,13 +496,26 @@ enum sotto_err sotto_outbox_retry(struct sotto_engine *e, const char *from, uint
         return err == SOTTO_ERR_NOT_FOUND ? sotto_receipt_lost(e, from) : err;
     if (to_device != device || retries >= SOTTO_RETRIES)
         return SOTTO_OK;
-    err = sotto_item_get(e->p, item, copy_item, &r);
-    if (err == SOTTO_OK && r.found && strcmp(r.item.to, from) == 0 &&
-        r.item.state != SOTTO_ITEM_WAITING)
-        err = seal_again(e, from, device, &r, retries + 1);
+    err = sotto_item_get(e->p, item, copy_item, r);
+    if (err == SOTTO_OK && r->found && strcmp(r->item.to, from) == 0 &&
+        r->item.state != SOTTO_ITEM_WAITING)
+        err = seal_again(e, from, device, r, retries + 1);
+    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+}
+
+enum sotto_err sotto_outbox_retry(struct sotto_engine *e, const char *from, uint64_t device,
+                                  const uint8_t session_id[SOTTO_SESSION_ID],
+                                  const uint8_t envelope_id[SOTTO_ENVELOPE_ID])
+{
+    struct retry r = {.content = SOTTO_BUF(SOTTO_CONTENT_MAX), .session_id = session_id};
+    enum sotto_err err = sotto_sessions_each(e->p, from, device, pick_session, &r);
+
+    if (err == SOTTO_OK && r.session != NULL &&
+        (err = rest_doubtful(e, from, device, r.session)) == SOTTO_OK)
+        err = send_again(e, from, device, envelope_id, &r);
     sotto_session_free(r.session);
     sotto_buf_free(&r.content);
-    return err == SOTTO_ERR_NOT_FOUND ? SOTTO_OK : err;
+    return err;
 }
 
 /* --- time --- */

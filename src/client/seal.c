@@ -20,8 +20,17 @@ void sotto_self_device(const struct sotto_engine *e, struct sotto_device *ret)
 
 struct choice {
     uint64_t newer_than;
+    struct sotto_bytes resting; /* ids */
     struct sotto_session *best;
 };
+
+static bool rests(const struct choice *c, const uint8_t id[SOTTO_SESSION_ID])
+{
+    for (size_t i = 0; i + SOTTO_SESSION_ID <= c->resting.n; i += SOTTO_SESSION_ID)
+        if (memcmp(c->resting.p + i, id, SOTTO_SESSION_ID) == 0)
+            return true;
+    return false;
+}
 
 static enum sotto_err choose(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
                              struct sotto_bytes record, uint64_t used_ms)
@@ -30,8 +39,9 @@ static enum sotto_err choose(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
     struct sotto_session *s;
     enum sotto_err err;
 
-    (void)id;
     (void)used_ms;
+    if (rests(c, id))
+        return SOTTO_OK;
     if ((err = sotto_session_read(record.p, record.n, &s)) != SOTTO_OK)
         return err == SOTTO_ERR_NOMEM ? err : SOTTO_OK; /* of a newer program: leave it alone */
     if (sotto_session_created_ms(s) < c->newer_than ||
@@ -44,13 +54,37 @@ static enum sotto_err choose(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
     return SOTTO_OK;
 }
 
+/* Setting "resting.<device>": the ids of sessions that only receive. */
+static void resting_key(uint64_t device, char ret[32])
+{
+    snprintf(ret, 32, "resting.%016llx", (unsigned long long)device);
+}
+
+enum sotto_err sotto_seal_rest(struct sotto_engine *e, uint64_t device,
+                               uint8_t (*ids)[SOTTO_SESSION_ID], size_t count)
+{
+    char key[32];
+
+    resting_key(device, key);
+    return count == 0 ? sotto_setting_drop(e->p, key)
+                      : sotto_setting_put(e->p, key, ids, count * SOTTO_SESSION_ID);
+}
+
 enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint64_t device,
                                   struct sotto_session **ret)
 {
+    SOTTO_AUTO_BUF resting = SOTTO_BUF(SOTTO_SESSIONS_KEPT * SOTTO_SESSION_ID);
     uint64_t now = sotto_now_ms(e->env);
     struct choice c = {.newer_than = now > SOTTO_SESSION_MS ? now - SOTTO_SESSION_MS : 0};
-    enum sotto_err err = sotto_sessions_each(e->p, name, device, choose, &c);
+    char key[32];
+    enum sotto_err err;
 
+    resting_key(device, key);
+    err = sotto_setting_get(e->p, key, &resting);
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    c.resting = (struct sotto_bytes){resting.p, resting.n};
+    err = sotto_sessions_each(e->p, name, device, choose, &c);
     if (err != SOTTO_OK) {
         sotto_session_free(c.best);
         return err;

@@ -292,6 +292,62 @@ static void a_relay_that_lies_about_leases_breaks_nothing(void **state)
     they_can_talk("five", "six");
 }
 
+/* A copy that was taken while connected, and a relay that was started anew since: nobody notices
+ * that it is old. What the two then write to each other opens at neither end, and each asks the
+ * other for it at the same time: nobody may throw away what the other answers on. */
+static void two_that_ask_each_other_at_once_are_heard(void **state)
+{
+    struct said to_bob, to_alice;
+
+    they_can_talk("one", "two");
+    phone_offline(bob);
+    relay_kill(&w);
+    phone_restore(alice, "old");
+    phone_offline(alice);
+    to_bob = phone_say(alice, "bob", "from an old copy", SOTTO_WAIT_QUEUED);
+    to_alice = phone_say(bob, "alice", "to an old copy", SOTTO_WAIT_QUEUED);
+    phone_online(alice);
+    phone_online(bob);
+    world_settle(&w);
+    assert_int_equal(phone_notices(alice, "older copy"), 0);
+    assert_int_equal(phone_quarantined(alice), 1);
+    assert_int_equal(phone_quarantined(bob), 1);
+    assert_int_equal(phone_printed(bob, "from an old copy"), 1);
+    assert_int_equal(phone_printed(alice, "to an old copy"), 1);
+    assert_int_equal(phone_state(alice, &to_bob), SOTTO_MESSAGE_READ);
+    assert_int_equal(phone_state(bob, &to_alice), SOTTO_MESSAGE_READ);
+    they_can_talk("three", "four");
+}
+
+/* And they go on with what works: no line after that has to be asked for, whatever the sessions are
+ * called that came apart. */
+static void sessions_that_came_apart_are_left_alone(void **state)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        char label[8], text[4][16];
+        uint32_t before;
+
+        for (unsigned k = 0; k < 4; k++)
+            snprintf(text[k], sizeof text[k], "line %u.%u", i, k);
+        world_pass(&w, 120000);
+        snprintf(label, sizeof label, "copy%u", i);
+        phone_save(alice, label);
+        they_can_talk(text[0], text[1]);
+        relay_kill(&w);
+        phone_restore(alice, label);
+        world_settle(&w);
+        assert_int_equal(phone_notices(alice, "older copy"), 0);
+        (void)phone_say(alice, "bob", text[2], SOTTO_WAIT_STORED);
+        world_settle(&w);
+        world_pass(&w, 120000); /* lost receipts take a while */
+        before = phone_quarantined(alice) + phone_quarantined(bob);
+        assert_true(before > i);
+        snprintf(text[0], sizeof text[0], "line %u.4", i);
+        they_can_talk(text[0], text[3]);
+        assert_int_equal(phone_quarantined(alice) + phone_quarantined(bob), before);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -308,6 +364,8 @@ int main(void)
         T(an_old_copy_is_noticed_though_an_answer_is_lost),
         T(a_begin_that_is_lost_is_no_old_copy),
         T(a_relay_that_lies_about_leases_breaks_nothing),
+        T(two_that_ask_each_other_at_once_are_heard),
+        T(sessions_that_came_apart_are_left_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
