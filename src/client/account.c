@@ -166,8 +166,9 @@ static enum sotto_err welcome_added(struct sotto_engine *e, const struct sotto_l
     return sotto_setting_drop(e->p, "welcome.device");
 }
 
-enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sotto_list *list,
-                                        struct sotto_bytes data)
+/* older: it shows that we are an older copy. */
+static enum sotto_err adopt(struct sotto_engine *e, const struct sotto_list *list,
+                            struct sotto_bytes data, bool older)
 {
     struct sotto_contact_record me;
     enum sotto_err err;
@@ -196,11 +197,19 @@ enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sot
         err = sotto_heard_note(e->p, e->us.name, list->devices[i].id, sotto_now_ms(e->env), true);
     if (err == SOTTO_OK)
         err = welcome_added(e, list);
+    if (err == SOTTO_OK && older)
+        err = sotto_setting_put_u64(e->p, SOTTO_HEAL_DUE, 1);
     if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
         return err;
     e->own_list = *list;
     sotto_list_forget_cached(e, e->us.name);
     return SOTTO_OK;
+}
+
+enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sotto_list *list,
+                                        struct sotto_bytes data)
+{
+    return adopt(e, list, data, false);
 }
 
 /* A list that the relay may have taken before it was put back, and shown to the devices in it: no
@@ -219,6 +228,24 @@ static void leap_over(struct sotto_engine *e, const struct publish *pub)
     free(list);
 }
 
+/* One that comes from the relay. */
+static enum sotto_err take_list(struct sotto_engine *e, const struct sotto_list *list,
+                                struct sotto_bytes data)
+{
+    SOTTO_AUTO_BUF ours = SOTTO_BUF(SOTTO_LIST_MAX);
+    bool older = false;
+    enum sotto_err err = sotto_setting_get(e->p, LIST_SIGNED, &ours);
+
+    if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
+        return err;
+    if (list->version > e->own_list.version)
+        older = sotto_heal_shown(e, list, ours.n == data.n && memcmp(ours.p, data.p, ours.n) == 0);
+    err = adopt(e, list, data, older);
+    if (err == SOTTO_OK && older)
+        sotto_engine_trouble(e, SOTTO_ERR_CLOSED, "this profile is an older copy, and heals");
+    return err;
+}
+
 static void published(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
 {
     struct publish *pub = e->publish;
@@ -232,11 +259,12 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
         free(pub);
         return;
     }
-    (void)sotto_setting_drop(e->p, LIST_SIGNED); /* its fate is known */
     if (a->type == SOTTO_ANS_DONE) {
         err = sotto_account_adopt_list(e, &pub->list, (struct sotto_bytes){pub->bytes, pub->len});
         e->relay_list_version = pub->list.version;
         free(pub);
+        if (err == SOTTO_OK && (err = sotto_setting_drop(e->p, LIST_SIGNED)) == SOTTO_OK)
+            err = sotto_setting_drop(e->p, SOTTO_LIST_LEAP);
         if (err != SOTTO_OK) {
             sotto_job_cannot_write(e, p->job, err);
             sotto_engine_trouble(e, err, "the profile cannot be written");
@@ -247,6 +275,7 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
         sotto_outbox_pump(e);
         return;
     }
+    (void)sotto_setting_drop(e->p, LIST_SIGNED); /* its fate is known */
     if (pub->again && a->type == SOTTO_ANS_ERROR && a->u.error.code == SOTTO_RELAY_UNKNOWN_DEVICE)
         leap_over(e, pub);
     free(pub);
@@ -254,7 +283,7 @@ static void published(struct sotto_engine *e, struct pending *p, const struct so
     if (a->type == SOTTO_ANS_ERROR)
         for (size_t i = 0; i < a->u.error.list_count; i++)
             if (sotto_list_open(a->u.error.lists[i].p, a->u.error.lists[i].n, &next) == SOTTO_OK)
-                (void)sotto_account_adopt_list(e, &next, a->u.error.lists[i]);
+                (void)take_list(e, &next, a->u.error.lists[i]);
     sotto_job_done(e, p->job, SOTTO_RESULT_FAILED, "the relay did not take the new list: %s",
                    a->type == SOTTO_ANS_ERROR ? a->u.error.text : "wrong answer");
 }
@@ -275,7 +304,7 @@ enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *
     if ((pub = calloc(1, sizeof *pub)) == NULL)
         return SOTTO_ERR_NOMEM;
     list->account = e->us;
-    list->version = e->own_list.version + 1;
+    list->version = sotto_heal_list_version(e);
     memcpy(list->prev_hash, e->own_list.hash, 32);
     list->time_ms = sotto_now_ms(e->env);
     if ((err = sotto_list_sign(&e->account_key, list, pub->bytes, &pub->len)) != SOTTO_OK) {
@@ -374,7 +403,7 @@ void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes data)
     }
     err = sotto_list_open(data.p, data.n, list);
     if (err == SOTTO_OK)
-        err = sotto_account_adopt_list(e, list, data);
+        err = take_list(e, list, data);
     if (err == SOTTO_ERR_FORK || err == SOTTO_ERR_NEW_IDENTITY) {
         e->security_stop = true;
         sotto_engine_trouble(e, err,
@@ -663,7 +692,8 @@ void sotto_account_online(struct sotto_engine *e)
     (void)sotto_setting_get_u64(e->p, "heal.keys", &heal);
     if (e->relay_restored) {
         if (sotto_tokens_requeue_all(e) != SOTTO_OK || sotto_item_reopen_stored(e->p) != SOTTO_OK ||
-            sotto_receipts_again(e) != SOTTO_OK)
+            sotto_receipts_again(e) != SOTTO_OK ||
+            sotto_setting_put_u64(e->p, SOTTO_LIST_LEAP, 1) != SOTTO_OK)
             sotto_engine_trouble(e, SOTTO_ERR_IO, "the profile cannot be written");
         sotto_notice(e, "The relay was restored from a backup. What it had not delivered yet is "
                         "being sent again.");
@@ -687,43 +717,6 @@ void sotto_account_online(struct sotto_engine *e)
         keys_settled(e);
     if (e->holds_account_key)
         sotto_devices_link_pending(e);
-}
-
-/*
- * The relay named a lease that this profile never wrote: one of the two is an older copy, and which
- * one cannot be told from here. So both are mended. If it is the profile: ratchets that went on
- * since must not be used again, and pre-keys handed out since are lost: next generation, new
- * keys, new sessions, and what was not delivered is encrypted again: its receipts may lie on the
- * lost line, and an envelope that comes twice gets no second one. If it is the relay (its whole
- * folder was put back, so it does not know): what was stored but not delivered is sent again, and
- * repeated envelopes are recognised by their ids; receipts are given again. Such a relay gives out
- * sequence numbers again that this device has acknowledged on the lost line; so from now on only
- * its own word counts.
- */
-enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked)
-{
-    enum sotto_err err = sotto_profile_begin(e->p);
-
-    if (err == SOTTO_OK) {
-        if ((err = sotto_setting_put_u64(e->p, "device.generation", e->generation + 1)) == 0 &&
-            (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) == SOTTO_OK &&
-            (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) == SOTTO_OK &&
-            (err = sotto_setting_put_u64(e->p, "inbox.committed", acked)) == SOTTO_OK &&
-            (err = sotto_sessions_clear(e->p, NULL, 0)) == SOTTO_OK &&
-            (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK &&
-            (err = sotto_receipts_again(e)) == SOTTO_OK &&
-            (err = sotto_item_unseal(e->p)) == SOTTO_OK)
-            err = sotto_tokens_requeue_all(e);
-        err = sotto_profile_end(e->p, err);
-    }
-    if (err != SOTTO_OK)
-        return err;
-    e->generation++;
-    sotto_notice(e, "This profile (or the relay) was restored from an older copy. It goes on with "
-                    "new keys; what this device sent or received since that copy was made may be "
-                    "missing here, and what it sent since then and had not reached every device "
-                    "may be missing there.");
-    return SOTTO_OK;
 }
 
 /* Envelopes under the one before still open: its private part is kept until they have expired. */

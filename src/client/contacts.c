@@ -287,6 +287,23 @@ void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *don
     p->then = done;
 }
 
+/* The relay was put back, and the account's owner with it, maybe: what he signed is kept by those
+ * who were given it. A device that he has removed is not let in again thereby. */
+bool sotto_list_show(struct sotto_engine *e, const char *name, pending_fn *done)
+{
+    struct sotto_request r = {.type = SOTTO_REQ_PUT_LIST};
+    SOTTO_AUTO_BUF data = SOTTO_BUF(SOTTO_LIST_MAX);
+    struct pending *p;
+
+    if (sotto_contact_list_get(e->p, name, false, &data) != SOTTO_OK)
+        return false;
+    r.u.put_list.list = (struct sotto_bytes){data.p, data.n};
+    if ((p = sotto_ask(e, &r, done, NULL)) == NULL)
+        return false;
+    snprintf(p->name, sizeof p->name, "%s", name);
+    return true;
+}
+
 /* --- consent --- */
 
 /* What came while somebody was a request got no receipts; now it does. */

@@ -310,17 +310,18 @@ static enum sotto_err lease_is_older_copy(struct sotto_engine *e, const struct s
     SOTTO_AUTO_BUF tried = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
     const uint8_t *previous = a->u.signed_in.previous_lease;
     SOTTO_AUTO_BUF now = SOTTO_BUF((SOTTO_LEASES + 1) * SOTTO_LEASE);
-    uint64_t committed = 0;
-    enum sotto_err err[3];
+    uint64_t committed = 0, due = 0;
+    enum sotto_err err[4];
 
     err[0] = sotto_setting_get_u64(e->p, "inbox.committed", &committed);
     err[1] = sotto_setting_get(e->p, "lease.now", &now);
     err[2] = sotto_setting_get(e->p, "lease.tried", &tried);
-    for (size_t i = 0; i < 3; i++)
+    err[3] = sotto_setting_get_u64(e->p, SOTTO_HEAL_DUE, &due);
+    for (size_t i = 0; i < sizeof err / sizeof err[0]; i++)
         if (err[i] != SOTTO_OK && err[i] != SOTTO_ERR_NOT_FOUND)
             return err[i];
     /* A copy taken while connected may know the lease; not what was acknowledged after it. */
-    *ret = err[0] == SOTTO_OK && a->u.signed_in.acked > committed;
+    *ret = due != 0 || (err[0] == SOTTO_OK && a->u.signed_in.acked > committed);
     if (*ret || !a->u.signed_in.has_previous || has_lease(&now, previous))
         return SOTTO_OK;
     *ret = a->u.signed_in.previous_begun || !has_lease(&tried, previous);
@@ -490,7 +491,7 @@ static void signed_in(struct sotto_engine *e, struct pending *p, const struct so
         err = note_not_ended(e);
     /* The heal comes before the note: a crash between the two heals once more. */
     if (err == SOTTO_OK && older)
-        err = sotto_account_rolled_back(e, a->u.signed_in.acked);
+        err = sotto_heal(e, a->u.signed_in.acked);
     if (err == SOTTO_OK)
         err = note_signed_in(e, lease);
     if (err == SOTTO_OK)

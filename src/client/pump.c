@@ -56,7 +56,7 @@ void sotto_outbox_offline(struct sotto_engine *e)
         unstall(o);
         o->in_flight = o->stuck = 0;
         o->held_count = 0;
-        o->judged_again = false;
+        o->judged_again = o->list_shown = false;
     }
 }
 

@@ -113,6 +113,7 @@ struct outgoing {
     int64_t gone_checked; /* item that no device took: the list was fetched anew because of it */
     bool judged_again;    /* on this connection: is he still gone, still somebody else? */
     bool need_list;       /* somebody named a newer list: fetch it before the next send */
+    bool list_shown;      /* on this connection: the relay was given our list of him */
     uint64_t retry_mono;  /* nothing before this; 0: at once */
     bool refused;         /* the relay could not store the last one that was handed in */
     bool missing;         /* it waits because the relay does not know the account at present */
@@ -183,6 +184,7 @@ struct sotto_engine {
     struct sotto_device_keys keys;
     uint64_t device;
     uint32_t generation;
+    bool healed;                /* by this process: it was put back to an older copy */
     struct sotto_list own_list; /* count 0: none */
 
     /* Where. */
@@ -311,8 +313,6 @@ void sotto_account_online(struct sotto_engine *e);
 void sotto_account_keys_low(struct sotto_engine *e, uint32_t left);
 void sotto_account_list_changed(struct sotto_engine *e, struct sotto_bytes list);
 void sotto_account_tick(struct sotto_engine *e);
-/* acked: the last number of which the relay knows that it was acknowledged. */
-enum sotto_err sotto_account_rolled_back(struct sotto_engine *e, uint64_t acked);
 /* Signs list (its version, prev_hash and time are set here) and sends it; the job (may be NULL)
  * ends with the relay's answer. added: a device that is new in it, or 0. CONFLICT: another one is
  * on its way, from us or from the relay. */
@@ -322,6 +322,17 @@ enum sotto_err sotto_account_publish(struct sotto_engine *e, struct sotto_list *
 void sotto_account_entry_update(struct sotto_engine *e, struct sotto_bytes entry);
 enum sotto_err sotto_account_adopt_list(struct sotto_engine *e, const struct sotto_list *list,
                                         struct sotto_bytes data);
+
+/* --- heal.c --- */
+#define SOTTO_LIST_LEAP "list.leap" /* setting: the next list of ours leaps ahead */
+#define SOTTO_HEAL_DUE  "heal.due"  /* setting: the next sign-in heals */
+/* At sign-in. acked: the last number of which the relay knows that it was acknowledged. */
+enum sotto_err sotto_heal(struct sotto_engine *e, uint64_t acked);
+/* Does a newer list of ours, which the relay had, show that we are an older copy? ours: it is the
+ * one that we signed last. */
+bool sotto_heal_shown(const struct sotto_engine *e, const struct sotto_list *list, bool ours);
+/* Of the next list that we sign. */
+uint32_t sotto_heal_list_version(struct sotto_engine *e);
 
 /* --- devices.c --- */
 void sotto_devices_list(struct sotto_engine *e, struct job *j);
@@ -349,6 +360,9 @@ enum sotto_err sotto_lists_take(struct sotto_engine *e, const char *name,
                                 const struct sotto_bytes *lists, size_t count);
 /* Asks the relay; done gets the answer after it was taken (Lists of one name). */
 void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *done, struct job *j);
+/* Gives the relay the list that we have of an account, as it has an older one. false: nothing was
+ * asked. */
+bool sotto_list_show(struct sotto_engine *e, const char *name, pending_fn *done);
 void sotto_contacts_list(struct sotto_engine *e, struct job *j);
 void sotto_contacts_accept(struct sotto_engine *e, struct job *j);
 void sotto_contacts_block(struct sotto_engine *e, struct job *j);

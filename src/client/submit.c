@@ -110,6 +110,20 @@ static uint32_t known_version(struct sotto_engine *e, const struct outgoing *o)
     return sotto_list_of(e, o->name, &list) == SOTTO_OK ? list->version : 0;
 }
 
+static void list_was_shown(struct sotto_engine *e, struct pending *p, const struct sotto_answer *a)
+{
+    struct outgoing *o = sotto_outgoing(e, p->name);
+
+    if (o == NULL || a == NULL)
+        return;
+    o->in_flight = 0;
+    if (a->type != SOTTO_ANS_DONE) {
+        o->need_list = true;
+        sotto_outgoing_later(e, o, 5000);
+    }
+    sotto_outgoing_pump(e, o);
+}
+
 static void take_newer_lists(struct sotto_engine *e, struct outgoing *o,
                              const struct sotto_answer *a)
 {
@@ -126,6 +140,12 @@ static void take_newer_lists(struct sotto_engine *e, struct outgoing *o,
         return; /* nothing is sent until the person has judged */
     if (known_version(e, o) != before)
         return;
+    if (!o->list_shown && a->u.error.list_count == 0 &&
+        sotto_list_show(e, o->name, list_was_shown)) {
+        o->list_shown = true;
+        o->in_flight = 1;
+        return;
+    }
     o->need_list = true;
     sotto_outgoing_later(e, o, 5000);
 }

@@ -275,10 +275,11 @@ enum sotto_err sotto_relay_register(struct sotto_relay_conn *c, const struct sot
 
 /* What a new list does to each device. */
 struct list_change {
+    const struct sotto_rs_account *account;
     const struct sotto_list *next;
     struct sotto_rs_link links[SOTTO_LINKS_MAX];
     size_t link_count;
-    bool leap; /* more than one version ahead: the relay came out of a backup */
+    bool leap; /* the relay came out of a backup: more than one version ahead, or others know it */
 };
 
 static const struct sotto_rs_link *link_of(const struct list_change *ch, size_t i)
@@ -298,7 +299,7 @@ static enum sotto_err devices_known(struct sotto_relay_conn *c, const struct lis
         const struct sotto_rs_link *l = link_of(ch, i);
         struct sotto_rs_device d;
         enum sotto_err e =
-            sotto_rs_device_find(c->r->store, c->s.account, ch->next->devices[i].id, &d);
+            sotto_rs_device_find(c->r->store, ch->account->id, ch->next->devices[i].id, &d);
 
         if (e != 0 && e != SOTTO_ERR_NOT_FOUND)
             return e;
@@ -322,15 +323,15 @@ static enum sotto_err device_enter(struct sotto_relay_conn *c, const struct list
     if (l != NULL && memcmp(l->entry, ch->next->entries[i], SOTTO_ENTRY_BYTES) != 0)
         l = NULL;
     if (l == NULL)
-        return sotto_rs_device_add(s, c->s.account, id, ch->next->entries[i], NULL, true, NULL);
-    if ((e = sotto_rs_device_add(s, c->s.account, id, l->entry,
+        return sotto_rs_device_add(s, ch->account->id, id, ch->next->entries[i], NULL, true, NULL);
+    if ((e = sotto_rs_device_add(s, ch->account->id, id, l->entry,
                                  l->has_certificate ? l->certificate : NULL, false,
                                  l->signed_prekey)) != 0 ||
-        (e = sotto_rs_link_drop(s, c->s.account, id)) != 0)
+        (e = sotto_rs_link_drop(s, ch->account->id, id)) != 0)
         return e;
     if ((f = sotto_relay_effect(c->r, EFFECT_LINKED)) == NULL)
         return SOTTO_ERR_NOMEM;
-    f->account = c->s.account;
+    f->account = ch->account->id;
     f->device = id;
     f->list = pushed;
     return SOTTO_OK;
@@ -342,7 +343,7 @@ static enum sotto_err devices_drop(struct sotto_relay_conn *c, const struct list
     size_t count = 0;
     struct effect *f;
     struct box *b;
-    enum sotto_err e = sotto_rs_devices(c->r->store, c->s.account, boxes, &count);
+    enum sotto_err e = sotto_rs_devices(c->r->store, ch->account->id, boxes, &count);
 
     for (size_t i = 0; e == 0 && i < count; i++) {
         if (sotto_list_find(ch->next, boxes[i].device) != NULL)
@@ -374,7 +375,7 @@ static enum sotto_err list_apply(struct sotto_relay_conn *c, const struct list_c
     for (size_t i = 0; i < ch->next->count; i++) {
         struct sotto_rs_device d;
 
-        e = sotto_rs_device_find(s, c->s.account, ch->next->devices[i].id, &d);
+        e = sotto_rs_device_find(s, ch->account->id, ch->next->devices[i].id, &d);
         if (e == 0 && d.listed)
             e = sotto_rs_device_entry(s, d.box, ch->next->entries[i]);
         else if (e == 0 || e == SOTTO_ERR_NOT_FOUND)
@@ -382,13 +383,13 @@ static enum sotto_err list_apply(struct sotto_relay_conn *c, const struct list_c
         if (e != 0)
             return e;
     }
-    sotto_directory_forget(c->r, c->s.name);
-    if ((e = sotto_rs_list_add(s, c->s.account, ch->next->version, bytes)) != 0)
+    sotto_directory_forget(c->r, ch->account->name);
+    if ((e = sotto_rs_list_add(s, ch->account->id, ch->next->version, bytes)) != 0)
         return e;
     if ((f = sotto_relay_effect(c->r, EFFECT_LIST)) == NULL)
         return SOTTO_ERR_NOMEM;
     f->conn = c;
-    f->account = c->s.account;
+    f->account = ch->account->id;
     f->list = pushed;
     return SOTTO_OK;
 }
@@ -426,7 +427,7 @@ static enum sotto_err list_put(struct sotto_relay_conn *c, const struct sotto_re
                                const struct sotto_rs_account *account,
                                const struct sotto_list *next)
 {
-    struct list_change ch = {.next = next};
+    struct list_change ch = {.account = account, .next = next};
     uint64_t now = sotto_now_ms(c->r->env);
     bool known = false;
     enum sotto_err e = list_place(c, account, next, q->u.put_list.list, &ch.leap);
@@ -440,6 +441,7 @@ static enum sotto_err list_put(struct sotto_relay_conn *c, const struct sotto_re
         sotto_relay_done(c, q->id);
         return SOTTO_OK;
     }
+    ch.leap = ch.leap || account->id != c->s.account;
     if (e != 0 ||
         (e = sotto_rs_links(c->r->store, account->id, now > LINK_MS ? now - LINK_MS : 0, ch.links,
                             &ch.link_count)) != 0 ||
@@ -458,26 +460,32 @@ static enum sotto_err list_put(struct sotto_relay_conn *c, const struct sotto_re
     return SOTTO_OK;
 }
 
+/* Of the own account; or of another one, from somebody who was given it before this relay was put
+ * back. Its owner signed it, whoever shows it, and nobody is given one that was never taken. */
 enum sotto_err sotto_relay_put_list(struct sotto_relay_conn *c, const struct sotto_request *q)
 {
-    struct sotto_rs_account account;
-    struct sotto_list *next;
-    enum sotto_err e = sotto_rs_account_of(c->r->store, c->s.account, &account);
+    struct sotto_bytes bytes = q->u.put_list.list;
+    struct sotto_list *next = malloc(sizeof *next);
+    struct sotto_rs_account account = {.gone = false};
+    enum sotto_err e;
 
-    if (e != 0)
-        return e == SOTTO_ERR_NOT_FOUND ? SOTTO_ERR_BUG : e;
-    if (account.gone) {
-        sotto_relay_refuse(c, q->id, SOTTO_RELAY_NAME_GONE, "this account was deleted");
-        return SOTTO_OK;
-    }
-    if ((next = malloc(sizeof *next)) == NULL)
+    if (next == NULL)
         return SOTTO_ERR_NOMEM;
-    if (sotto_relay_list_check(c->r, account.name, q->u.put_list.list, next) != 0 ||
-        memcmp(next->account.key, account.key, 32) != 0)
+    e = sotto_list_open(bytes.p, bytes.n, next) != 0 ||
+                memcmp(next->account.relay_id, sotto_relay_id(c->r), 32) != 0
+            ? SOTTO_ERR_NOT_FOUND
+            : sotto_rs_account_find(c->r->store, next->account.name, &account);
+    if (e == 0 && !account.gone && memcmp(next->account.key, account.key, 32) != 0)
+        e = SOTTO_ERR_NOT_FOUND;
+    if (e == SOTTO_ERR_NOT_FOUND) {
         sotto_relay_refuse(c, q->id, SOTTO_RELAY_BAD_REQUEST,
-                           "this is not a list of your account, signed by its key");
-    else
+                           "this is not a list of an account of this relay, signed by its key");
+        e = SOTTO_OK;
+    } else if (e == 0 && account.gone) {
+        sotto_relay_refuse(c, q->id, SOTTO_RELAY_NAME_GONE, "this account was deleted");
+    } else if (e == 0) {
         e = list_put(c, q, &account, next);
+    }
     free(next);
     return e;
 }

@@ -292,6 +292,90 @@ static void a_relay_that_lies_about_leases_breaks_nothing(void **state)
     they_can_talk("five", "six");
 }
 
+/* The holder of the account key and the relay are put back to before a list that others were given,
+ * and neither finds it out from the other. */
+static void put_back_before_a_revocation(bool noticed)
+{
+    struct phone *tablet = phone_link(alice, "tablet");
+    char id[17];
+    uint32_t request;
+
+    world_settle(&w);
+    they_can_talk("one", "two");
+    phone_save(alice, "both");
+    if (noticed)
+        phone_cut(alice); /* the relay's copy names a lease that hers does not */
+    world_settle(&w);
+    relay_save(&w, "both");
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)phone_device(tablet));
+    request = phone_call(alice, SOTTO_OP_REVOKE, id, NULL);
+    world_settle(&w);
+    assert_result(alice, request, SOTTO_RESULT_OK);
+    they_can_talk("three", "four");
+    assert_int_equal(phone_contact(bob, "alice").list_version, 3);
+    phone_offline(bob);
+    phone_kill(alice);
+    relay_restore(&w, "both", true);
+    phone_start(alice);
+    phone_restore(alice, "both");
+    world_settle(&w);
+}
+
+/* Who was given it shows it to the relay, and so to its owner: what he removed stays removed. */
+static void a_list_that_only_others_know_is_shown_to_its_owner(void **state)
+{
+    put_back_before_a_revocation(false);
+    assert_int_equal(phone_notices(alice, "older copy"), 0);
+    (void)phone_say(alice, "bob", "written before she knows", SOTTO_WAIT_STORED);
+    world_settle(&w);
+    phone_online(bob);
+    world_pass(&w, 120000);
+    assert_int_equal(phone_notices(alice, "older copy"), 1);
+    assert_int_equal(generation(alice), 2);
+    assert_int_equal(phone_printed(bob, "written before she knows"), 1);
+    they_can_talk("five", "six");
+    assert_false(phone_is_online(w.phones[2]));
+    assert_int_equal(phone_printed(w.phones[2], "six"), 0);
+    assert_int_equal(phone_contact(bob, "alice").forked, SOTTO_FORK_NONE);
+    phone_crash(alice); /* there is nothing left to heal */
+    world_settle(&w);
+    assert_int_equal(phone_notices(alice, "older copy"), 1);
+}
+
+/* She heals, and signs another list at once: it may not have the number of the lost one. */
+static void no_list_has_the_number_of_a_lost_one(void **state)
+{
+    put_back_before_a_revocation(true);
+    assert_int_equal(phone_notices(alice, "older copy"), 1);
+    phone_online(bob);
+    world_pass(&w, 120000);
+    assert_int_equal(phone_contact(bob, "alice").forked, SOTTO_FORK_NONE);
+    they_can_talk("five", "six");
+}
+
+/* Pre-keys of a generation before the listed one would be taken by nobody. */
+static void an_old_copy_learns_its_generation_from_the_list(void **state)
+{
+    struct phone *tablet = phone_link(alice, "tablet");
+
+    world_settle(&w);
+    phone_save(tablet, "first");
+    relay_save(&w, "first");
+    they_can_talk("one", "two");
+    phone_restore(tablet, "first");
+    world_settle(&w);
+    assert_int_equal(generation(tablet), 2);
+    they_can_talk("three", "four"); /* bob knows it, and alice has signed it */
+    phone_kill(tablet);
+    relay_restore(&w, "first", true);
+    phone_start(tablet);
+    phone_restore(tablet, "first");
+    world_pass(&w, 120000);
+    assert_int_equal(generation(tablet), 3);
+    they_can_talk("five", "six");
+    assert_int_equal(phone_printed(tablet, "six"), 1);
+}
+
 /* A copy that was taken while connected, and a relay that was started anew since: nobody notices
  * that it is old. What the two then write to each other opens at neither end, and each asks the
  * other for it at the same time: nobody may throw away what the other answers on. */
@@ -364,6 +448,9 @@ int main(void)
         T(an_old_copy_is_noticed_though_an_answer_is_lost),
         T(a_begin_that_is_lost_is_no_old_copy),
         T(a_relay_that_lies_about_leases_breaks_nothing),
+        T(a_list_that_only_others_know_is_shown_to_its_owner),
+        T(no_list_has_the_number_of_a_lost_one),
+        T(an_old_copy_learns_its_generation_from_the_list),
         T(two_that_ask_each_other_at_once_are_heard),
         T(sessions_that_came_apart_are_left_alone),
     };

@@ -77,7 +77,6 @@ static void test_lists_of_others(void **state)
     dev_join(&r, &alice, &a, "alice");
     dev_join(&r, &bob, &b, "bob");
     dev_list(&alice, one, 1, 1);
-    assert_int_equal(send_list(&b, &alice), SOTTO_RELAY_BAD_REQUEST); /* rightly signed, not his */
     evil = alice; /* another account key than the account's, all of it rightly signed */
     assert_int_equal(sotto_sign_generate(&r.env.env, &evil.p.account_key), 0);
     person_update(&evil.p);
@@ -86,9 +85,11 @@ static void test_lists_of_others(void **state)
     assert_int_equal(sotto_list_sign(&evil.p.account_key, &evil.parsed, evil.list, &evil.list_len),
                      0);
     assert_int_equal(send_list(&a, &evil), SOTTO_RELAY_BAD_REQUEST);
+    assert_int_equal(send_list(&b, &evil), SOTTO_RELAY_BAD_REQUEST);
     evil = alice;
     evil.list[10] ^= 1;
     assert_int_equal(send_list(&a, &evil), SOTTO_RELAY_BAD_REQUEST);
+    assert_int_equal(send_list(&b, &evil), SOTTO_RELAY_BAD_REQUEST);
     /* Bob's device as one's own: the account signs the list, but the entry names his account. */
     evil = alice;
     at = evil.list_len - SOTTO_SIGNATURE - SOTTO_ENTRY_BYTES;
@@ -383,6 +384,38 @@ static void test_restored_relay_takes_newer_lists(void **state)
     client_free(&c);
 }
 
+/* Its owner was put back as well and does not know it; who was given it before shows it. */
+static void test_restored_relay_takes_lists_from_others(void **state)
+{
+    const struct dev *both[] = {&alice, &second}, *one[] = {&alice};
+    struct dev older;
+
+    dev_join(&r, &alice, &a, "alice");
+    dev_join(&r, &bob, &b, "bob");
+    dev_add(&r, &alice, &a, &second, &c);
+    older = alice;
+    dev_list(&alice, one, 1, 1); /* without the second one */
+    assert_int_equal(send_list(&b, &alice), 0);
+    expect_closing(&c, SOTTO_CLOSING_REVOKED, NULL);
+    client_free(&c);
+    expect_list(&a, &alice);
+    client_quiet(&b);
+    assert_int_equal(send_list(&b, &alice), 0); /* somebody else was faster */
+    client_quiet(&a);
+    assert_int_equal(send_list(&b, &older), SOTTO_RELAY_CONFLICT);
+    assert_int_equal(send_list(&a, &alice), 0);
+    /* A device of which this relay knows nothing. */
+    dev_second(&r, &second, &alice);
+    dev_list(&alice, both, 2, 1);
+    assert_int_equal(send_list(&a, &alice), SOTTO_RELAY_UNKNOWN_DEVICE);
+    assert_int_equal(send_list(&b, &alice), 0);
+    expect_list(&a, &alice);
+    dev_connect(&r, &second, &c, 0);
+    client_free(&a);
+    client_free(&b);
+    client_free(&c);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -397,6 +430,7 @@ int main(void)
         CASE(test_get_lists),
         CASE(test_delete_account),
         CASE(test_restored_relay_takes_newer_lists),
+        CASE(test_restored_relay_takes_lists_from_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

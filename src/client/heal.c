@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/state.h"
+
+/*
+ * This profile, or the relay, was put back to an older copy. Settings used here:
+ *   heal.keys(the relay is to get new ones) heal.ms(the last time) heal.due(at the next sign-in)
+ * list.leap(either was put back since a list was signed)
+ */
+
+/*
+ * The relay named a lease that this profile never wrote: one of the two is an older copy, and which
+ * one cannot be told from here. So both are mended. If it is the profile: ratchets that went on
+ * since must not be used again, and pre-keys handed out since are lost: next generation, new
+ * keys, new sessions, and what was not delivered is encrypted again: its receipts may lie on the
+ * lost line, and an envelope that comes twice gets no second one. If it is the relay (its whole
+ * folder was put back, so it does not know): what was stored but not delivered is sent again, and
+ * repeated envelopes are recognised by their ids; receipts are given again. Such a relay gives out
+ * sequence numbers again that this device has acknowledged on the lost line; so from now on only
+ * its own word counts.
+ */
+enum sotto_err sotto_heal(struct sotto_engine *e, uint64_t acked)
+{
+    const struct sotto_device *listed = sotto_list_find(&e->own_list, e->device);
+    uint32_t generation = e->generation + 1;
+    enum sotto_err err = sotto_profile_begin(e->p);
+
+    if (err != SOTTO_OK)
+        return err;
+    if (listed != NULL && listed->generation >= generation)
+        generation = listed->generation + 1;
+    if ((err = sotto_setting_put_u64(e->p, "device.generation", generation)) == 0 &&
+        (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) == SOTTO_OK &&
+        (err = sotto_setting_put_u64(e->p, SOTTO_LIST_LEAP, 1)) == SOTTO_OK &&
+        (err = sotto_setting_drop(e->p, SOTTO_HEAL_DUE)) == SOTTO_OK &&
+        (err = sotto_setting_put_u64(e->p, "heal.ms", sotto_now_ms(e->env))) == SOTTO_OK &&
+        (err = sotto_setting_put_u64(e->p, "inbox.committed", acked)) == SOTTO_OK &&
+        (err = sotto_sessions_clear(e->p, NULL, 0)) == SOTTO_OK &&
+        (err = sotto_item_reopen_stored(e->p)) == SOTTO_OK &&
+        (err = sotto_receipts_again(e)) == SOTTO_OK && (err = sotto_item_unseal(e->p)) == SOTTO_OK)
+        err = sotto_tokens_requeue_all(e);
+    if ((err = sotto_profile_end(e->p, err)) != SOTTO_OK)
+        return err;
+    e->generation = generation;
+    e->healed = true;
+    sotto_notice(e,
+                 "This profile (or the relay) was restored from an older copy. It goes on with "
+                 "new keys; what this device sent or received since that copy was made may be "
+                 "missing here, and what it sent since then and had not reached every device "
+                 "may be missing there.%s",
+                 e->holds_account_key ? " Devices that were removed since then may be back: see "
+                                        "sotto devices."
+                                      : "");
+    return SOTTO_OK;
+}
+
+/*
+ * A list of ours that is new to us. Did a later state of this profile sign it, as nobody else can,
+ * or does it name a later generation of this device? Then we are an older copy, and neither lease
+ * nor numbers showed it, as the relay is one, too.
+ */
+bool sotto_heal_shown(const struct sotto_engine *e, const struct sotto_list *list, bool ours)
+{
+    const struct sotto_device *d = sotto_list_find(list, e->device);
+    bool lost = e->holds_account_key && !ours && !e->healed;
+
+    return d != NULL && (d->generation > e->generation || lost);
+}
+
+/* The next one; but the time, after this profile or the relay was put back: the next one, and some
+ * after it, may have been signed before that, and contacts know them. */
+uint32_t sotto_heal_list_version(struct sotto_engine *e)
+{
+    uint64_t leap = 0, minutes = sotto_now_ms(e->env) / 60000;
+    uint32_t next = e->own_list.version + 1;
+
+    if (sotto_setting_get_u64(e->p, SOTTO_LIST_LEAP, &leap) != SOTTO_OK || leap == 0 ||
+        minutes > UINT32_MAX / 2 || minutes < next)
+        return next;
+    return (uint32_t)minutes;
+}
