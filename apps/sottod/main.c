@@ -141,6 +141,24 @@ static int unknown_command(const char *name)
     return EXIT_USAGE;
 }
 
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* Other programs take their options before a command, so people write it here as well. */
+static int stray_word(const char *word)
+{
+    if (find_command(word) == NULL)
+        fprintf(stderr, "sottod: \"%s\" is not understood; see: sottod help\n", word);
+    else
+        fprintf(stderr, "sottod: the command comes first: sottod %s [--data DIR] ...\n", word);
+    return EXIT_USAGE;
+}
+
 struct arguments {
     struct sotto_relay_options options;
     const struct command *command; /* NULL: run a relay */
@@ -224,10 +242,8 @@ static int read_flags(struct arguments *a, int argc, char **argv, int first)
 
         if (own_switch(a, argv[i]) || own_word(a, argv[i]))
             continue;
-        if (strncmp(argv[i], "--", 2) != 0) {
-            snprintf(text, sizeof text, "\"%s\" is not understood", argv[i]);
-            return wrong(text);
-        }
+        if (strncmp(argv[i], "--", 2) != 0)
+            return stray_word(argv[i]);
         if (is_switch(argv[i])) {
             snprintf(name, sizeof name, "sandbox");
             value = "off";
@@ -252,10 +268,7 @@ static int run(int argc, char **argv)
     int first = 1, code;
 
     if (argc > 1 && argv[1][0] != '-') {
-        for (size_t i = 0; i < COMMANDS; i++)
-            if (strcmp(argv[1], commands[i].name) == 0)
-                a.command = &commands[i];
-        if (a.command == NULL)
+        if ((a.command = find_command(argv[1])) == NULL)
             return unknown_command(argv[1]);
         first = 2;
     }

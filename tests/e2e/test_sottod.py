@@ -526,5 +526,16 @@ def check_words(lab):
         assert result.code == 0 and "usage: sottod" in result.out and result.err == "", result
 
 
+def check_mistakes(lab):
+    """What is not understood says what would be: a command after its options, a word that is none"""
+    for words, said in ((["--data", lab.path("x"), "check"], "the command comes first: sottod check"),
+                        (["--data", lab.path("x"), "chekc"], "\"chekc\" is not understood"),
+                        (["chekc"], "there is no command \"chekc\""),
+                        (["--data"], "--data needs a value")):
+        result = lab.run([SOTTOD, *words])
+        assert result.code == 2 and said in result.err and result.out == "", result
+    assert not os.path.exists(lab.path("x"))
+
+
 if __name__ == "__main__":
     sottolab.main([f for name, f in list(globals().items()) if name.startswith("check_")])
