@@ -7,43 +7,14 @@ alone, and holds the values in that document against what came up on the way.
     test_decoder.py             prints TAP
     test_decoder.py --values    prints the known answers for section 12 of the document
 """
-import json
-import os
-import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
-
-from decoder import (Account, Device, Envelope, List, Message, Party, PreKey, Private,  # noqa: E402
-                     Refused, Secrets, Session, kem_keys, link_code, safety_number,
+from decoder import (Account, Device, Envelope, List, Message, Party, PreKey, Private,
+                     Secrets, Session, kem_keys, link_code, safety_number,
                      sign_public, x25519_public)
+from known_answers import documented, flip, generated, load, main, refuses
 
 BEGIN, END = "<!-- known answers: begin -->", "<!-- known answers: end -->"
-
-
-def unhex(d):
-    """Every text in the file that is the hex of bytes, as bytes."""
-    if isinstance(d, dict):
-        return {k: v if k in ("name", "by", "safety_number", "link_code") else unhex(v)
-                for k, v in d.items()}
-    if isinstance(d, list):
-        return [unhex(x) for x in d]
-    return bytes.fromhex(d) if isinstance(d, str) else d
-
-
-def refuses(fn, *args):
-    try:
-        fn(*args)
-    except Refused:
-        return True
-    return False
-
-
-def flip(data, at):
-    at %= len(data)
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
 
 class World:
@@ -174,24 +145,12 @@ def number_and_code(w):
 
 def document(w):
     """Section 12 has exactly these values."""
-    with open(os.path.join(ROOT, "docs", "protocol.md"), encoding="utf-8") as f:
-        text = f.read()
-    assert text.split(BEGIN)[1].split(END)[0].strip() == table(w)
+    documented(w.values, BEGIN, END)
 
 
-def generator(w):
+def generator(_):
     """The C program still makes this file, byte for byte."""
-    program = os.path.join(os.environ.get("SOTTO_BUILD", os.path.join(ROOT, "build")),
-                           "tests", "decoder", "make_kat")
-    with open(os.path.join(HERE, "kat.json"), "rb") as f:
-        assert subprocess.run([program], stdout=subprocess.PIPE, check=True).stdout == f.read()
-
-
-def table(w):
-    rows = ["| what | value |", "| --- | --- |"]
-    for name, value in w.values.items():
-        rows.append(f"| {name} | `{value.hex() if isinstance(value, bytes) else value}` |")
-    return "\n".join(rows)
+    generated("make_kat", "kat.json")
 
 
 CASES = [("entries open, changed ones do not", entries),
@@ -205,26 +164,5 @@ CASES = [("entries open, changed ones do not", entries),
          ("make_kat makes kat.json", generator)]
 
 
-def main():
-    with open(os.path.join(HERE, "kat.json"), encoding="utf-8") as f:
-        w = World(unhex(json.load(f)))
-    if sys.argv[1:] == ["--values"]:
-        for _, case in CASES[:7]:
-            case(w)
-        print(table(w))
-        return 0
-    failed = 0
-    print(f"1..{len(CASES)}")
-    for i, (name, case) in enumerate(CASES, 1):
-        try:
-            case(w)
-            print(f"ok {i} - {name}")
-        except Exception as e:  # whatever it is, the case has failed, and the others still run
-            failed += 1
-            print(f"not ok {i} - {name}\n# {type(e).__name__}: {e}")
-        sys.stdout.flush()
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(World(load("kat.json", ("name", "by", "safety_number", "link_code"))), CASES, 7))

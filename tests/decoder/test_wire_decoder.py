@@ -7,43 +7,16 @@ sections 13 to 19, alone, and holds the values in that document against what cam
     test_wire_decoder.py             prints TAP
     test_wire_decoder.py --values    prints the known answers for section 20 of the document
 """
-import json
-import os
-import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
-
-from decoder import List, Refused, sha256  # noqa: E402
-from wire_decoder import (Answer, Content, Hello, Invite, Opaque, Request,  # noqa: E402
+from decoder import List, sha256
+from wire_decoder import (Answer, Content, Hello, Invite, Opaque, Request,
                           blind, check_delete_proof, check_device_proof, frames, pin, reduce)
+from known_answers import documented, flip, generated, load, main, refuses
 
 BEGIN, END = "<!-- wire known answers: begin -->", "<!-- wire known answers: end -->"
 BOB = b"+4915112345678"
 EPOCH = 5 << 40
-
-
-def unhex(d):
-    if isinstance(d, dict):
-        return {k: v if k in ("link", "pin_text") else unhex(v) for k, v in d.items()}
-    if isinstance(d, list):
-        return [unhex(x) for x in d]
-    return bytes.fromhex(d)
-
-
-def refuses(fn, *args):
-    try:
-        fn(*args)
-    except Refused:
-        return True
-    return False
-
-
-def flip(data, at):
-    at %= len(data)
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
 
 class World:
@@ -185,24 +158,12 @@ def contents(w):
 
 def document(w):
     """Section 20 has exactly these values."""
-    with open(os.path.join(ROOT, "docs", "protocol.md"), encoding="utf-8") as f:
-        text = f.read()
-    assert text.split(BEGIN)[1].split(END)[0].strip() == table(w)
+    documented(w.values, BEGIN, END)
 
 
-def generator(w):
+def generator(_):
     """The C program still makes this file, byte for byte."""
-    program = os.path.join(os.environ.get("SOTTO_BUILD", os.path.join(ROOT, "build")),
-                           "tests", "decoder", "make_wire_kat")
-    with open(os.path.join(HERE, "wire_kat.json"), "rb") as f:
-        assert subprocess.run([program], stdout=subprocess.PIPE, check=True).stdout == f.read()
-
-
-def table(w):
-    rows = ["| what | value |", "| --- | --- |"]
-    for name, value in w.values.items():
-        rows.append(f"| {name} | `{value.hex() if isinstance(value, bytes) else value}` |")
-    return "\n".join(rows)
+    generated("make_wire_kat", "wire_kat.json")
 
 
 CASES = [("every request is read, one after the other", every_frame),
@@ -217,26 +178,5 @@ CASES = [("every request is read, one after the other", every_frame),
          ("make_wire_kat makes wire_kat.json", generator)]
 
 
-def main():
-    with open(os.path.join(HERE, "wire_kat.json"), encoding="utf-8") as f:
-        w = World(unhex(json.load(f)))
-    if sys.argv[1:] == ["--values"]:
-        for _, case in CASES[:8]:
-            case(w)
-        print(table(w))
-        return 0
-    failed = 0
-    print(f"1..{len(CASES)}")
-    for i, (name, case) in enumerate(CASES, 1):
-        try:
-            case(w)
-            print(f"ok {i} - {name}")
-        except Exception as e:  # whatever it is, the case has failed, and the others still run
-            failed += 1
-            print(f"not ok {i} - {name}\n# {type(e).__name__}: {e}")
-        sys.stdout.flush()
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(World(load("wire_kat.json", ("link", "pin_text"))), CASES, 8))
