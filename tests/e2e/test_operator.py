@@ -263,8 +263,9 @@ def check_usage(lab):
     for i in range(5):
         alice.send("bob", f"{i} " + "x" * 3000)
     (usage,) = op.json("usage")
-    parts = ("database", "wal", "shm", "certificate", "audit_log", "other")
+    parts = ("database", "wal", "shm", "certificate", "audit_log", "lock", "other")
     assert sum(usage[p] for p in parts) == usage["total"], usage
+    assert usage["other"] == 0 and "other files" not in op.ok("usage"), usage
     assert usage["waiting"] == 5 and usage["waiting_bytes"] > 15000, usage
     relay.stop()
     (usage,) = op.json("usage")

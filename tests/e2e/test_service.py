@@ -476,6 +476,21 @@ def check_metrics(lab):
     assert "alice" not in text and "bob" not in text and "127.0.0.1" not in text
 
 
+def check_metrics_in_the_manual(lab):
+    """The metrics that are printed are those that docs/operating.md names"""
+    text = ask(metrics_port(lab.relay("--metrics", "127.0.0.1:0")), "/metrics")[1]
+    labels = {name: "" for name in re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
+    labels.update((name, label) for name, label in re.findall(r"^(\w+)\{(\w+)=", text, re.MULTILINE)
+                  if label != "le")
+    with open(os.path.join(sottolab.SOURCE, "docs", "operating.md")) as f:
+        page = f.read()
+    table = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `sottod_"))
+    named = dict(re.findall(r"`(\w+)(?:\{(\w+)\})?`", table))
+    assert named == labels, {n: (named.get(n), labels.get(n)) for n in {*named, *labels}
+                             if named.get(n) != labels.get(n)}
+    assert {*re.findall(r"`(sottod_\w+)", page)} == {*labels}
+
+
 def check_health(lab):
     """The health answer says ok; other paths and methods are refused"""
     port = metrics_port(lab.relay("--metrics", "127.0.0.1:0"))

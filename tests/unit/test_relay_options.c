@@ -310,6 +310,20 @@ static void test_reread_nothing_new(void **state)
     assert_memory_equal(&now, &o, sizeof now);
 }
 
+/* Root's relay that works as somebody else: what that one's own would be is nothing new. */
+static void test_reread_as_another_user(void **state)
+{
+    char before[sizeof o.data];
+    bool root = geteuid() == 0;
+
+    memcpy(before, o.data, sizeof before);
+    assert_int_equal(root ? seteuid(65534) : setenv("XDG_DATA_HOME", "/somewhere/else", 1), 0);
+    assert_int_equal(reread(), 0);
+    assert_int_equal(root ? seteuid(0) : unsetenv("XDG_DATA_HOME"), 0);
+    assert_string_equal(later, "");
+    assert_string_equal(now.data, before);
+}
+
 static void test_reread_live(void **state)
 {
     begin("quota_messages = 5\nregistration = open\nlog = json\n");
@@ -385,6 +399,7 @@ int main(void)
         CASE(test_no_file),
         CASE(test_metrics_stay_here),
         CONF(test_reread_nothing_new),
+        CONF(test_reread_as_another_user),
         CONF(test_reread_live),
         CONF(test_reread_restart),
         CONF(test_reread_mistake),

@@ -15,7 +15,7 @@
 #define NAMES_SHOWN 10
 
 struct files {
-    uint64_t database, wal, shm, certificate, audit, other, other_count;
+    uint64_t database, wal, shm, certificate, audit, lock, other, other_count;
 };
 
 static void count_file(struct files *f, const char *name, uint64_t bytes)
@@ -28,6 +28,8 @@ static void count_file(struct files *f, const char *name, uint64_t bytes)
         f->shm = bytes;
     else if (strcmp(name, "audit.log") == 0)
         f->audit = bytes;
+    else if (strcmp(name, "lock") == 0)
+        f->lock = bytes;
     else if (bytes > 0)
         f->other += bytes, f->other_count++;
 }
@@ -131,10 +133,10 @@ static void print_json(const struct files *f, const struct sotto_rs_usage *u, ui
     for (size_t i = 0; i < count; i++)
         waiting += all[i].waiting, bytes += all[i].bytes;
     printf("{\"total\":%" PRIu64 ",\"database\":%" PRIu64 ",\"wal\":%" PRIu64 ",\"shm\":%" PRIu64
-           ",\"certificate\":%" PRIu64 ",\"audit_log\":%" PRIu64 ",\"other\":%" PRIu64
-           ",\"free_bytes\":%" PRIu64 ",\"page_bytes\":%" PRIu64 ",\"waiting\":%" PRIu64
-           ",\"waiting_bytes\":%" PRIu64 "}\n",
-           total, f->database, f->wal, f->shm, f->certificate, f->audit, f->other,
+           ",\"certificate\":%" PRIu64 ",\"audit_log\":%" PRIu64 ",\"lock\":%" PRIu64
+           ",\"other\":%" PRIu64 ",\"free_bytes\":%" PRIu64 ",\"page_bytes\":%" PRIu64
+           ",\"waiting\":%" PRIu64 ",\"waiting_bytes\":%" PRIu64 "}\n",
+           total, f->database, f->wal, f->shm, f->certificate, f->audit, f->lock, f->other,
            u->free_pages * u->page_bytes, u->page_bytes, waiting, bytes);
 }
 
@@ -163,6 +165,7 @@ static int print(struct sotto_reach *c, bool json)
         line("relay.db-shm", f.shm, "index of relay.db-wal");
         line("cert/", f.certificate, "");
         line("audit.log", f.audit, "");
+        line("lock", f.lock, "which process has the folder");
         if (f.other_count > 0)
             line("other files", f.other, "put there by somebody, or put aside by a restore");
         print_waiting(all, count);

@@ -131,6 +131,14 @@ static bool set_text(struct sotto_relay_options *o, const struct setting *s, con
     return true;
 }
 
+static bool set_data(struct sotto_relay_options *o, const struct setting *s, const char *value)
+{
+    bool taken = set_text(o, s, value);
+
+    o->data_named = o->data_named || taken;
+    return taken;
+}
+
 static bool set_listen(struct sotto_relay_options *o, const struct setting *s, const char *value)
 {
     bool has_port;
@@ -231,7 +239,7 @@ static bool set_metrics(struct sotto_relay_options *o, const struct setting *s, 
     .size = sizeof((struct sotto_relay_options *)0)->member
 
 static const struct setting settings[] = {
-    {.name = "data", .set = set_text, .wanted = "a folder", AT(data)},
+    {.name = "data", .set = set_data, .wanted = "a folder", AT(data)},
     {.name = "listen", .set = set_listen, .wanted = "HOST:PORT, at most 16 times", AT(listen)},
     {.name = "public", .set = set_public, .wanted = "HOST or HOST:PORT", AT(public_address)},
     {.name = "registration",
@@ -484,6 +492,8 @@ static enum sotto_err read_again(const struct sotto_relay_options *o,
         e = sotto_relay_options_read(fresh, o->config, why, room);
     for (size_t i = 0; e == 0 && i < o->flag_count; i++)
         e = take_flag(fresh, o->flags[i].name, o->flags[i].value, why, room);
+    if (!fresh->data_named && !o->data_named)
+        memcpy(fresh->data, o->data, sizeof fresh->data);
     return e;
 }
 

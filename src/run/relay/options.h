@@ -31,6 +31,7 @@ struct sotto_relay_options {
     struct sotto_relay_address metrics; /* loopback; host "": none */
 
     /* Where all this comes from, so that it can be read again. */
+    bool data_named;   /* false: the default of whoever started us, who may be another user now */
     char config[1024]; /* the file; "": none */
     size_t flag_count, listen_from_file;
     struct {
