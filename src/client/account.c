@@ -189,10 +189,8 @@ static enum sotto_err adopt(struct sotto_engine *e, const struct sotto_list *lis
         return err;
     if ((err = sotto_contact_put(e->p, &me)) == SOTTO_OK)
         err = sotto_contact_list_put(e->p, e->us.name, false, data.p, data.n);
-    for (size_t i = 0; err == SOTTO_OK && i < e->own_list.count; i++)
-        if (sotto_list_find(list, e->own_list.devices[i].id) == NULL &&
-            (err = sotto_sessions_clear(e->p, e->us.name, e->own_list.devices[i].id)) == SOTTO_OK)
-            err = sotto_heard_drop(e->p, e->us.name, e->own_list.devices[i].id);
+    if (err == SOTTO_OK)
+        err = sotto_list_replaces(e, &e->own_list, list);
     for (size_t i = 0; err == SOTTO_OK && i < list->count; i++)
         err = sotto_heard_note(e->p, e->us.name, list->devices[i].id, sotto_now_ms(e->env), true);
     if (err == SOTTO_OK)

@@ -74,6 +74,23 @@ enum sotto_err sotto_list_pending_of(struct sotto_engine *e, const char *name,
     return err != SOTTO_OK ? err : sotto_list_open(data.p, data.n, ret);
 }
 
+enum sotto_err sotto_list_replaces(struct sotto_engine *e, const struct sotto_list *known,
+                                   const struct sotto_list *next)
+{
+    const char *name = known->account.name;
+    enum sotto_err err = SOTTO_OK;
+
+    for (size_t i = 0; err == SOTTO_OK && i < known->count; i++) {
+        const struct sotto_device *was = &known->devices[i], *d = sotto_list_find(next, was->id);
+
+        if (d != NULL)
+            err = sotto_heal_theirs(e, name, was->id, was->generation, d->generation);
+        else if ((err = sotto_sessions_clear(e->p, name, was->id)) == SOTTO_OK)
+            err = sotto_heard_drop(e->p, name, was->id);
+    }
+    return err;
+}
+
 /* Stores a list that may follow the known one. */
 static enum sotto_err put_list(struct sotto_engine *e, struct sotto_contact_record *c,
                                const struct sotto_list *list, struct sotto_bytes data)
@@ -87,10 +104,7 @@ static enum sotto_err put_list(struct sotto_engine *e, struct sotto_contact_reco
         err != SOTTO_ERR_IO)
         err = SOTTO_OK;
     if (err == SOTTO_OK && known != NULL)
-        for (size_t i = 0; err == SOTTO_OK && i < known->count; i++)
-            if (sotto_list_find(list, known->devices[i].id) == NULL &&
-                (err = sotto_sessions_clear(e->p, c->name, known->devices[i].id)) == SOTTO_OK)
-                err = sotto_heard_drop(e->p, c->name, known->devices[i].id);
+        err = sotto_list_replaces(e, known, list);
     for (size_t i = 0; err == SOTTO_OK && i < list->count; i++)
         err = sotto_heard_note(e->p, c->name, list->devices[i].id, sotto_now_ms(e->env), true);
     c->has_list = true;

@@ -66,6 +66,41 @@ bool sotto_heal_shown(const struct sotto_engine *e, const struct sotto_list *lis
     return d != NULL && (d->generation > e->generation || lost);
 }
 
+static enum sotto_err note_newest(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
+                                  struct sotto_bytes record, uint64_t used_ms)
+{
+    uint32_t *newest = ctx;
+    struct sotto_session *s;
+    enum sotto_err err;
+
+    (void)id;
+    (void)used_ms;
+    if ((err = sotto_session_read(record.p, record.n, &s)) != SOTTO_OK)
+        return err == SOTTO_ERR_NOMEM ? err : SOTTO_OK;
+    if (sotto_session_their_generation(s) > *newest)
+        *newest = sotto_session_their_generation(s);
+    sotto_session_free(s);
+    return SOTTO_OK;
+}
+
+/*
+ * A device that was put back may have had envelopes that did not open, and forgets that it has to
+ * ask for them; the relay has dropped them. So all goes once more that it has not confirmed. What
+ * it has got it knows by the ids.
+ */
+enum sotto_err sotto_heal_theirs(struct sotto_engine *e, const char *name, uint64_t device,
+                                 uint32_t known, uint32_t now)
+{
+    enum sotto_err err;
+
+    if (now <= known || device == e->device)
+        return SOTTO_OK;
+    if ((err = sotto_sessions_each(e->p, name, device, note_newest, &known)) != SOTTO_OK ||
+        now <= known)
+        return err;
+    return sotto_item_reopen_device(e->p, name, device);
+}
+
 /* The next one; but the time, after this profile or the relay was put back: the next one, and some
  * after it, may have been signed before that, and contacts know them. */
 uint32_t sotto_heal_list_version(struct sotto_engine *e)

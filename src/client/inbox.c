@@ -224,6 +224,9 @@ static enum sotto_err decrypt(struct sotto_engine *e, struct arrival *ar)
         if (err == SOTTO_ERR_REPLAY)
             sotto_wipe(ar->text, ar->text_len);
     }
+    if (err == SOTTO_OK && fresh)
+        err = sotto_heal_theirs(e, ar->opened.sender, ar->opened.sender_device,
+                                ar->device.generation, ar->info.sender_generation);
     if (err == SOTTO_OK)
         err = sotto_session_save(e, ar->opened.sender, ar->opened.sender_device, f.s);
     /* The private half goes in the transaction that stores what it opened, never before. */

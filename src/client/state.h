@@ -331,6 +331,10 @@ enum sotto_err sotto_heal(struct sotto_engine *e, uint64_t acked);
 /* Does a newer list of ours, which the relay had, show that we are an older copy? ours: it is the
  * one that we signed last. */
 bool sotto_heal_shown(const struct sotto_engine *e, const struct sotto_list *list, bool ours);
+/* A device of an account shows this generation; known: of the list that we have of it. Part of the
+ * caller's transaction. */
+enum sotto_err sotto_heal_theirs(struct sotto_engine *e, const char *name, uint64_t device,
+                                 uint32_t known, uint32_t now);
 /* Of the next list that we sign. */
 uint32_t sotto_heal_list_version(struct sotto_engine *e);
 
@@ -353,6 +357,9 @@ enum sotto_err sotto_list_of(struct sotto_engine *e, const char *name,
 /* The one that waits for the person after a change of identity. */
 enum sotto_err sotto_list_pending_of(struct sotto_engine *e, const char *name,
                                      struct sotto_list *ret);
+/* What it means for each device of the known one. Part of the caller's transaction. */
+enum sotto_err sotto_list_replaces(struct sotto_engine *e, const struct sotto_list *known,
+                                   const struct sotto_list *next);
 void sotto_list_forget_cached(struct sotto_engine *e, const char *name);
 /* Takes lists that the relay gave, oldest first. OK, FORK, NEW_IDENTITY (both noted and told),
  * MALFORMED/BAD_SIGNATURE (ignored), or a store error. */

@@ -254,6 +254,8 @@ enum sotto_err sotto_item_of_content(struct sotto_profile *p,
 /* Kept items in STORED: back to SEALED with all parcels that were not delivered PENDING again (the
  * relay was restored). */
 enum sotto_err sotto_item_reopen_stored(struct sotto_profile *p);
+/* The same for this device's parcels only (it was put back to an older copy). */
+enum sotto_err sotto_item_reopen_device(struct sotto_profile *p, const char *name, uint64_t device);
 /* SEALED items back to WAITING, their parcels dropped (we came back from a rollback). Their
  * envelope ids are still found by sotto_parcel_find(). */
 enum sotto_err sotto_item_unseal(struct sotto_profile *p);

@@ -155,6 +155,29 @@ enum sotto_err sotto_item_reopen_stored(struct sotto_profile *p)
     return sotto_profile_end(p, e);
 }
 
+enum sotto_err sotto_item_reopen_device(struct sotto_profile *p, const char *name, uint64_t device)
+{
+    enum sotto_err e;
+
+    if ((e = sotto_db_begin(p->db)) != 0)
+        return e;
+    e = sotto_db_run(p->db,
+                     "UPDATE parcel SET progress = ? WHERE device = ? AND progress = ? AND EXISTS"
+                     " (SELECT 1 FROM item WHERE item.id = parcel.item AND keep = 1"
+                     "   AND recipient = ? AND state IN (?, ?))",
+                     "iuisii", (int64_t)SOTTO_PARCEL_IS_PENDING, device,
+                     (int64_t)SOTTO_PARCEL_IS_STORED, name, (int64_t)SOTTO_ITEM_SEALED,
+                     (int64_t)SOTTO_ITEM_STORED);
+    if (e == SOTTO_OK)
+        e = sotto_db_run(p->db,
+                         "UPDATE item SET state = ? WHERE state = ? AND keep = 1 AND recipient = ?"
+                         " AND EXISTS (SELECT 1 FROM parcel WHERE parcel.item = item.id"
+                         "   AND device = ? AND progress = ?)",
+                         "iisui", (int64_t)SOTTO_ITEM_SEALED, (int64_t)SOTTO_ITEM_STORED, name,
+                         device, (int64_t)SOTTO_PARCEL_IS_PENDING);
+    return sotto_profile_end(p, e);
+}
+
 enum sotto_err sotto_item_unseal(struct sotto_profile *p)
 {
     enum sotto_err e;

@@ -63,17 +63,10 @@ static bool waited_for_room(const struct sim_run *s, const struct sim_sent *m, u
            phone_notices(from, "had not reached every device") > 0;
 }
 
-/* It had come, and had not opened yet: that it has to be asked for is forgotten with the newer
- * copy, as what was read since is. Its user is told so. */
-static bool was_put_back_unopened(const struct sim_run *s, const struct sim_sent *m, unsigned at)
-{
-    return ever(s->restored[at]) && s->unopened[at] && m->when <= s->restored[at];
-}
-
 /* Nobody has it any more who could send it again, or would. */
 static bool may_be_missing(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
-    if (s->revoked[m->from] || m->refused || was_put_back_unopened(s, m, at))
+    if (s->revoked[m->from] || m->refused)
         return true;
     if (!lost_with_the_copy(s, m))
         return false;

@@ -155,7 +155,6 @@ static void old_copy(struct sim_run *s, unsigned at)
         if (p->engine == NULL)
             phone_start(p);
         rig_trace("%u: %s is as it was", s->now, p->name);
-        s->unopened[at] = phone_quarantined(p) > 0;
         phone_restore(p, "copy");
         memcpy(s->lost_for[at], s->no_room[at], sizeof s->lost_for[at]);
         s->restored[at] = s->now;

@@ -50,7 +50,6 @@ struct sim_run {
     size_t count;
     /* Per phone: when the copy was made, and when it was put back; SIM_NEVER. */
     uint32_t saved[PHONES_MAX], restored[PHONES_MAX];
-    bool unopened[PHONES_MAX]; /* it was asking for what did not open when it was put back */
     uint32_t relay_saved, relay_restored;
     unsigned account[PHONES_MAX];
     uint64_t device[SIM_PHONES];

@@ -432,6 +432,35 @@ static void sessions_that_came_apart_are_left_alone(void **state)
     }
 }
 
+static bool no_bundles(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    return p != bob || way != UP || request_type(body) != SOTTO_REQ_GET_BUNDLE;
+}
+
+/* An envelope came and did not open; before it could be asked for the recipient was put back. */
+static void what_had_not_opened_comes_again(void **state)
+{
+    struct said m;
+
+    they_can_talk("one", "two");
+    relay_kill(&w);
+    phone_restore(alice, "old");
+    world_settle(&w);
+    w.carry = no_bundles;
+    m = phone_say(alice, "bob", "twice lost", SOTTO_WAIT_STORED);
+    world_run(&w);
+    assert_int_equal(phone_quarantined(bob), 1);
+    assert_int_equal(phone_state(alice, &m), SOTTO_MESSAGE_STORED);
+    phone_restore(bob, "old");
+    w.carry = NULL;
+    world_settle(&w);
+    assert_int_equal(phone_notices(bob, "older copy"), 1);
+    world_pass(&w, 120000);
+    assert_int_equal(phone_printed(bob, "twice lost"), 1);
+    assert_int_equal(phone_state(alice, &m), SOTTO_MESSAGE_READ);
+    they_can_talk("three", "four");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -451,6 +480,7 @@ int main(void)
         T(a_list_that_only_others_know_is_shown_to_its_owner),
         T(no_list_has_the_number_of_a_lost_one),
         T(an_old_copy_learns_its_generation_from_the_list),
+        T(what_had_not_opened_comes_again),
         T(two_that_ask_each_other_at_once_are_heard),
         T(sessions_that_came_apart_are_left_alone),
     };

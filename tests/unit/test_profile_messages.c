@@ -701,6 +701,32 @@ static void restored_relay_gets_what_was_not_delivered(void **state)
     assert_string_equal(parcels(other), "1:31=2+0 ");
 }
 
+static void a_device_that_was_put_back_gets_what_it_has_not_confirmed(void **state)
+{
+    int64_t kept = add_item("bob", 1, SOTTO_ITEM_STORED, true);
+    int64_t begun = add_item("bob", 2, SOTTO_ITEM_SEALED, true);
+    int64_t other = add_item("bob", 3, SOTTO_ITEM_STORED, false);
+    int64_t carols = add_item("carol", 4, SOTTO_ITEM_STORED, true);
+    int64_t done = add_item("bob", 5, SOTTO_ITEM_STORED, true);
+
+    put_parcel(kept, 1, 11, SOTTO_PARCEL_IS_STORED, 0);
+    put_parcel(kept, 2, 12, SOTTO_PARCEL_IS_STORED, 0);
+    put_parcel(begun, 1, 21, SOTTO_PARCEL_IS_STORED, 0);
+    put_parcel(begun, 2, 22, SOTTO_PARCEL_IS_PENDING, 0);
+    put_parcel(other, 1, 31, SOTTO_PARCEL_IS_STORED, 0);
+    put_parcel(carols, 1, 41, SOTTO_PARCEL_IS_STORED, 0);
+    put_parcel(done, 1, 51, SOTTO_PARCEL_IS_DELIVERED, 0);
+    put_parcel(done, 2, 52, SOTTO_PARCEL_IS_STORED, 0);
+    assert_int_equal(sotto_item_reopen_device(p, "bob", 1), 0);
+    assert_string_equal(open_items("bob", 0, 0), "1/2 2/2 ");
+    assert_string_equal(open_items("carol", 0, 0), "");
+    assert_string_equal(parcels(kept), "1:11=1+0 2:12=2+0 ");
+    assert_string_equal(parcels(begun), "1:21=1+0 2:22=1+0 ");
+    assert_string_equal(parcels(other), "1:31=2+0 ");
+    assert_string_equal(parcels(carols), "1:41=2+0 ");
+    assert_string_equal(parcels(done), "1:51=4+0 2:52=2+0 ");
+}
+
 static void unsealed_items_lose_their_parcels(void **state)
 {
     int64_t sealed = add_item("bob", 1, SOTTO_ITEM_SEALED, true), item;
@@ -740,6 +766,7 @@ int main(void)
         CASE(parcels_belong_to_their_item),
         CASE(progress_only_rises),
         CASE(restored_relay_gets_what_was_not_delivered),
+        CASE(a_device_that_was_put_back_gets_what_it_has_not_confirmed),
         CASE(unsealed_items_lose_their_parcels),
     };
 
