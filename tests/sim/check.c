@@ -45,12 +45,13 @@ static size_t shown(const struct phone *p, const char *text, size_t *ret_unsure)
 }
 
 /*
- * Of its recipient's devices one has it, which is what "stored" says; the box of this one had no
- * room, and the envelope that waited for it was on its sender's disk alone, as was the note of it.
- * With the disk put back both are gone, and no one else can know: the relay keeps nothing of what
- * it refuses, the recipient's devices do not compare what they have, and a message that was never
- * there leaves no gap, as its number is given out again. So what is true is told: where it was
- * written, that what this device sent may be missing on devices of others.
+ * Of its recipient's devices one has it, which is what "stored" says, or had it until it was put
+ * back itself; the box of this one had no room, and the envelope that waited for it was on its
+ * sender's disk alone, as was the note of it. With the disk put back both are gone, and no one else
+ * can know: the relay keeps nothing of what it refuses, the recipient's devices do not compare what
+ * they have, and a message that was never there leaves no gap, as its number is given out again. So
+ * what is true is told: where it was written, that what this device sent may be missing on devices
+ * of others.
  */
 static bool waited_for_room(const struct sim_run *s, const struct sim_sent *m, unsigned at)
 {
@@ -59,7 +60,8 @@ static bool waited_for_room(const struct sim_run *s, const struct sim_sent *m, u
     size_t unsure;
 
     return at < SIM_PHONES && s->lost_for[m->from][at] && phone_state(from, &m->said) == 0 &&
-           (s->revoked[other] || shown(s->w->phones[other], m->text, &unsure) > 0) &&
+           (s->revoked[other] || ever(s->restored[other]) ||
+            shown(s->w->phones[other], m->text, &unsure) > 0) &&
            phone_notices(from, "had not reached every device") > 0;
 }
 
