@@ -45,6 +45,16 @@ static size_t shown(const struct phone *p, const char *text, size_t *ret_unsure)
 }
 
 /*
+ * The copy that nobody can notice: made under the lease that was the last one, and the relay, which
+ * keeps on no disk what was acknowledged on it, has been started anew. docs/security.md says so.
+ */
+static bool is_unnoticed(const struct sim_run *s, unsigned at)
+{
+    return ever(s->restored[at]) && s->same_lease[at] && s->w->relay_boots > s->boots[at] &&
+           phone_notices(s->w->phones[at], "older copy") == 0;
+}
+
+/*
  * Of its recipient's devices one has it, which is what "stored" says, or had it until it was put
  * back itself; the box of this one had no room, and the envelope that waited for it was on its
  * sender's disk alone, as was the note of it. With the disk put back both are gone, and no one else
@@ -62,7 +72,7 @@ static bool waited_for_room(const struct sim_run *s, const struct sim_sent *m, u
     return at < SIM_PHONES && s->lost_for[m->from][at] && phone_state(from, &m->said) == 0 &&
            (s->revoked[other] || ever(s->restored[other]) ||
             shown(s->w->phones[other], m->text, &unsure) > 0) &&
-           phone_notices(from, "had not reached every device") > 0;
+           (phone_notices(from, "had not reached every device") > 0 || is_unnoticed(s, m->from));
 }
 
 /* Nobody has it any more who could send it again, or would. */

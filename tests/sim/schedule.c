@@ -140,21 +140,37 @@ static void start_or_kill(struct sim_run *s, struct phone *p)
         phone_kill(p);
 }
 
+/* The one that began last; zeros: none. */
+static void lease_of(struct phone *p, uint8_t ret[SOTTO_LEASE])
+{
+    SOTTO_AUTO_BUF now = SOTTO_BUF(64 * SOTTO_LEASE);
+
+    memset(ret, 0, SOTTO_LEASE);
+    if (sotto_setting_get(p->profile, "lease.now", &now) == SOTTO_OK && now.n >= SOTTO_LEASE)
+        memcpy(ret, now.p + now.n - SOTTO_LEASE, SOTTO_LEASE);
+}
+
 /* One copy per phone, so that it stays clear what may be missing. */
 static void old_copy(struct sim_run *s, unsigned at)
 {
     struct phone *p = s->w->phones[at];
+    uint8_t lease[SOTTO_LEASE];
 
     if (!may(s, SIM_OLD_COPY) || at >= SIM_PHONES)
         return;
     if (s->saved[at] == SIM_NEVER) {
         rig_trace("%u: a copy of %s is made", s->now, p->name);
+        if (p->engine != NULL)
+            lease_of(p, s->lease[at]);
+        s->boots[at] = s->w->relay_boots;
         phone_save(p, "copy");
         s->saved[at] = s->now;
     } else if (s->restored[at] == SIM_NEVER && roll(s, 2) == 0) {
         if (p->engine == NULL)
             phone_start(p);
         rig_trace("%u: %s is as it was", s->now, p->name);
+        lease_of(p, lease);
+        s->same_lease[at] = memcmp(lease, s->lease[at], sizeof lease) == 0;
         phone_restore(p, "copy");
         memcpy(s->lost_for[at], s->no_room[at], sizeof s->lost_for[at]);
         s->restored[at] = s->now;

@@ -50,6 +50,11 @@ struct sim_run {
     size_t count;
     /* Per phone: when the copy was made, and when it was put back; SIM_NEVER. */
     uint32_t saved[PHONES_MAX], restored[PHONES_MAX];
+    /* The copy was made on the connection that was the last one when it was put back, and how often
+     * the relay had been started when it was made. */
+    uint8_t lease[PHONES_MAX][SOTTO_LEASE];
+    bool same_lease[PHONES_MAX];
+    unsigned boots[PHONES_MAX];
     uint32_t relay_saved, relay_restored;
     unsigned account[PHONES_MAX];
     uint64_t device[SIM_PHONES];

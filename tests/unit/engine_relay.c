@@ -117,8 +117,10 @@ void rig_relay_open(struct world *w)
         e = sotto_rs_open(path, true, w->vfs, &w->store, why, sizeof why);
         if (e == SOTTO_OK)
             e = sotto_relay_new(&w->env.env, w->store, &w->config, &w->relay);
-        if (e == SOTTO_OK)
+        if (e == SOTTO_OK) {
+            w->relay_boots++;
             return;
+        }
         if (rig_is_dead(w, w->relay_path))
             relay_move(w, w->relay_path);
         else if (w->disk != NULL && (e == SOTTO_ERR_FULL || e == SOTTO_ERR_NOMEM))

@@ -74,7 +74,7 @@ struct world {
     struct sotto_relay *relay; /* NULL: it is not running */
     struct phone *phones[PHONES_MAX];
     size_t phone_count;
-    unsigned relay_deaths;
+    unsigned relay_deaths, relay_boots;
     unsigned folders, connections, messages, turn;
     unsigned long carried;
     uint64_t
