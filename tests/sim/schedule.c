@@ -20,11 +20,15 @@ const char *const sim_names[SIM_ACCOUNTS] = {"alice", "bob", "carol"};
 
 /* --- the disk below the rig --- */
 
-static enum sim_loss loss_of_kills;
+/* Of phones, and of the relay, whose death may have been arranged long before. */
+static enum sim_loss loss_of_kills, loss_of_relay;
+static const char *relay_path;
 
 static void copy_of(const char *from, const char *to, const char *name, bool crash)
 {
-    sim_disk_copy(from, to, name, crash ? loss_of_kills : SIM_KILLED);
+    bool relay = relay_path != NULL && strcmp(from, relay_path) == 0;
+
+    sim_disk_copy(from, to, name, !crash ? SIM_KILLED : relay ? loss_of_relay : loss_of_kills);
 }
 
 const struct rig_disk sim_rig_disk = {
@@ -58,12 +62,15 @@ static uint64_t stir(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* About a third of them, so that what one does to another is seen, and what each does alone. */
+/* About a third of them, so that what one does to another is seen, and what each does alone. The
+ * power does nothing alone. */
 unsigned sim_faults_of(uint64_t seed)
 {
     uint64_t a = stir(seed * 3 + 1), b = stir(seed * 3 + 2);
     unsigned faults = (unsigned)((a & b) | (a >> 13 & b >> 26 & a >> 39)) & SIM_ALL;
 
+    if ((faults & SIM_POWER) != 0)
+        faults |= SIM_KILLS;
     return faults | SIM_CUTS | SIM_LATE;
 }
 
@@ -81,9 +88,9 @@ static bool may(const struct sim_run *s, unsigned f)
 }
 
 /* Before somebody is killed. */
-static void choose_loss(struct sim_run *s)
+static void choose_loss(struct sim_run *s, enum sim_loss *ret)
 {
-    loss_of_kills = may(s, SIM_POWER) && roll(s, 2) == 0 ? SIM_POWER_CUT : SIM_KILLED;
+    *ret = may(s, SIM_POWER) && roll(s, 2) == 0 ? SIM_POWER_CUT : SIM_KILLED;
 }
 
 /* --- what people do --- */
@@ -133,7 +140,7 @@ static void note_stored(struct sim_run *s)
 static void start_or_kill(struct sim_run *s, struct phone *p)
 {
     rig_trace("%u: %s %s", s->now, p->name, p->engine == NULL ? "starts" : "is killed");
-    choose_loss(s);
+    choose_loss(s, &loss_of_kills);
     if (p->engine == NULL)
         phone_start(p);
     else
@@ -188,7 +195,7 @@ static void some_phone(struct sim_run *s)
             start_or_kill(s, p);
         break;
     case 1:
-        choose_loss(s);
+        choose_loss(s, &loss_of_kills);
         if (may(s, SIM_KILLS) && p->engine != NULL)
             phone_crash(p);
         break;
@@ -228,19 +235,19 @@ static void kill_relay_later(struct sim_run *s)
 {
     rig_trace("%u: the relay is going to be killed after a sync", s->now);
     if (may(s, SIM_POWER))
-        loss_of_kills = SIM_POWER_CUT;
+        loss_of_relay = SIM_POWER_CUT;
     s->w->kill_after_sync = 1 + roll(s, 12);
 }
 
 static void kill_relay(struct sim_run *s)
 {
-    choose_loss(s);
+    choose_loss(s, &loss_of_relay);
     if (roll(s, 3) > 0) {
         kill_relay_later(s);
         return;
     }
     rig_trace("%u: the relay is killed%s", s->now,
-              loss_of_kills == SIM_POWER_CUT ? " by a power cut" : "");
+              loss_of_relay == SIM_POWER_CUT ? " by a power cut" : "");
     relay_kill(s->w);
 }
 
@@ -268,9 +275,11 @@ static void some_disk(struct sim_run *s)
     if (p != NULL && p->engine == NULL)
         return;
     if (may(s, SIM_STORE) && (!may(s, SIM_FULL) || roll(s, 2) == 0)) {
-        choose_loss(s);
+        enum sim_loss *loss = p != NULL ? &loss_of_kills : &loss_of_relay;
+
+        choose_loss(s, loss);
         rig_trace("%u: %s is going to die", s->now, p != NULL ? p->name : "the relay");
-        sim_disk_die(folder, roll(s, 30), loss_of_kills);
+        sim_disk_die(folder, roll(s, 30), *loss);
     } else if (may(s, SIM_FULL)) {
         rig_trace("%u: the disk of %s is full", s->now, p != NULL ? p->name : "the relay");
         sim_disk_fill(folder, 1 + roll(s, 12));
@@ -515,6 +524,7 @@ bool sim_run(struct sim_run *s, struct world *w, uint64_t seed, unsigned faults)
         s->device[i] = phone_device(w->phones[i]);
     }
     sim_disk_seed(seed);
+    relay_path = w->relay_path;
     w->dice = s->dice ^ 0x5555;
     w->slow_sync = true;
     if (may(s, SIM_REPEATS | SIM_QUOTA)) {
@@ -522,7 +532,7 @@ bool sim_run(struct sim_run *s, struct world *w, uint64_t seed, unsigned faults)
         w->carry_ctx = s;
     }
     if (may(s, SIM_KILLS)) {
-        choose_loss(s);
+        choose_loss(s, &loss_of_relay);
         kill_relay_later(s);
     }
     if (may(s, SIM_QUOTA)) {
@@ -538,7 +548,7 @@ bool sim_run(struct sim_run *s, struct world *w, uint64_t seed, unsigned faults)
             right = sim_states_true(s) && right;
     }
     right = sim_states_true(s) && right;
-    loss_of_kills = SIM_KILLED;
+    loss_of_kills = loss_of_relay = SIM_KILLED;
     everything_right_again(s);
     return sim_check(s) && right;
 }

@@ -66,12 +66,13 @@ static bool relay_turns(struct world *w)
 }
 
 /* When a sync begins the disk has all of it already, or it will have it at the end: with what came
- * since, which it is not told to keep. false: the relay died of it. */
+ * since, which it is not told to keep. Before its death the disk is slow: what is handed out in
+ * that time rests on the syncs before. false: the relay died of it. */
 static bool sync_begins(struct world *w)
 {
     sotto_relay_sync_begun(w->relay);
     w->syncing = true;
-    w->sync_at_end = w->slow_sync && rig_next_turn(w) % 2 == 0;
+    w->sync_at_end = w->slow_sync && (w->kill_in > 0 || rig_next_turn(w) % 2 == 0);
     return w->sync_at_end || relay_lives(w, sotto_rs_sync(w->store));
 }
 
@@ -95,7 +96,7 @@ void rig_relay_turn(struct world *w)
     while (w->syncing || sotto_relay_sync_due(w->relay)) {
         if (!w->syncing && !sync_begins(w))
             return;
-        if (w->slow_sync && rig_next_turn(w) % 64 != 0)
+        if (w->slow_sync && (w->kill_in > 0 || rig_next_turn(w) % 64 != 0))
             return; /* the rest goes on meanwhile */
         if (!rig_sync_ends(w))
             return;
