@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/mutant.h"
 #include "store/db_conn.h"
 
 /*
@@ -596,75 +595,4 @@ void sotto_db_rollback(struct sotto_db *db)
 {
     if (db->depth > 0)
         undo_level(db);
-}
-
-/* --- commits that are durable later --- */
-
-enum { LOG_BYTES = 5 * 1024 * 1024 }; /* it begins anew after a checkpoint: at about 4 MiB */
-
-bool sotto_db_syncs(void)
-{
-    return !SOTTO_PLANTED(MUTANT_NO_SYNC);
-}
-
-/*
- * With synchronous=NORMAL a commit is written to the WAL and not synced; a checkpoint syncs both
- * files still, before a frame is overwritten. The WAL is the same file as long as the connection
- * lives. xSync() reads the file's descriptor and nothing that another call changes, once the folder
- * has been synced too: the first time is here.
- */
-enum sotto_err sotto_db_sync_later(struct sotto_db *db)
-{
-    int rc;
-
-    if (db->key != NULL)
-        return SOTTO_ERR_USAGE;
-    if (db->depth > 0)
-        return SOTTO_ERR_STATE;
-    if (!sotto_db_syncs())
-        return SOTTO_OK;
-    rc = sqlite3_exec(db->conn, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_file_control(db->conn, "main", SQLITE_FCNTL_JOURNAL_POINTER, &db->log);
-    if (rc == SQLITE_OK && db->log->pMethods == NULL)
-        rc = SQLITE_IOERR;
-    if (rc != SQLITE_OK)
-        return finish(db, rc);
-    return sotto_db_sync(db);
-}
-
-/* Zeros are no frames: whoever reads the log after a crash ends at them. */
-static int log_write_ahead(sqlite3_file *log)
-{
-    static const uint8_t zeros[64 * 1024];
-    sqlite3_int64 size = 0;
-    int rc = log->pMethods->xFileSize(log, &size);
-
-    for (; rc == SQLITE_OK && size < LOG_BYTES; size += (sqlite3_int64)sizeof zeros)
-        rc = log->pMethods->xWrite(log, zeros, (int)sizeof zeros, size);
-    return rc == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : rc;
-}
-
-enum sotto_err sotto_db_write_ahead(struct sotto_db *db)
-{
-    enum sotto_err e;
-    int rc;
-
-    if (db->log == NULL)
-        return SOTTO_ERR_USAGE;
-    /* Nobody else may append meanwhile. */
-    if ((e = sotto_db_begin(db)) != 0)
-        return e;
-    rc = log_write_ahead(db->log);
-    sotto_db_rollback(db);
-    return sotto_db_error_of(db, rc);
-}
-
-enum sotto_err sotto_db_sync(struct sotto_db *db)
-{
-    if (db->log == NULL)
-        return SOTTO_OK;
-    return db->log->pMethods->xSync(db->log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY) == SQLITE_OK
-               ? SOTTO_OK
-               : SOTTO_ERR_IO;
 }

@@ -68,6 +68,17 @@ enum sotto_err sotto_db_write_ahead(struct sotto_db *db);
 enum sotto_err sotto_db_sync(struct sotto_db *db);
 
 /*
+ * The log is carried over into the database when it is long, by a connection of its own, so that
+ * commits go on meanwhile. After sotto_db_sync_later(): wants_checkpoint says once that it is time,
+ * and checkpoint does it, on one thread or another; then checkpoint_rest does what was committed
+ * meanwhile, so that the log begins anew. If nobody does, commits do it at three times that length.
+ * FULL, IO: some of it stays in the log, where it is as good. USAGE: without sync_later.
+ */
+bool sotto_db_wants_checkpoint(struct sotto_db *db);
+enum sotto_err sotto_db_checkpoint(struct sotto_db *db);
+enum sotto_err sotto_db_checkpoint_rest(struct sotto_db *db);
+
+/*
  * One statement with parameters by a format, one letter each: i int64_t, u uint64_t (stored as the
  * same 64 bits), b (const void *, size_t) blob, s text (const char *, NULL is NULL), n NULL.
  * sotto_db_run: no rows wanted. Alone it is a transaction of its own. EXISTS: a uniqueness

@@ -2,7 +2,8 @@
 #ifndef SOTTO_STORE_DB_CONN_H
 #define SOTTO_STORE_DB_CONN_H
 
-/* A connection, as db.c (statements, transactions) and db_open.c know it; nobody else includes it.
+/* A connection, as db.c (statements, transactions), db_log.c and db_open.c know it; nobody else
+ * includes it.
  */
 
 #define SQLITE_HAS_CODEC /* sqlite3_key_v2() */
@@ -31,6 +32,8 @@ struct sotto_db {
     sqlite3_blob *blob; /* of blob_table; NULL: none open */
     const char *blob_table;
     sqlite3_file *log; /* sotto_db_sync_later(): the WAL; else NULL */
+    sqlite3 *carrier;  /* and the connection of sotto_db_checkpoint() */
+    int frames, tried; /* in the log; when it was last begun to carry them over */
     char *path;
 };
 
@@ -38,6 +41,9 @@ struct sotto_db {
 enum sotto_err sotto_db_connect(struct sotto_db *db);
 /* Closes what sotto_db_connect() opened, and all of its statements. */
 void sotto_db_disconnect(struct sotto_db *db);
+
+/* One more, that carries the log over. Closed by sotto_db_close(). */
+enum sotto_err sotto_db_carrier(struct sotto_db *db);
 
 /* Always, but for a planted bug. */
 bool sotto_db_syncs(void);

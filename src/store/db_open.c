@@ -309,6 +309,22 @@ enum sotto_err sotto_db_connect(struct sotto_db *db)
     return e;
 }
 
+/* What it has read of the log is shared, so it finds all without a query of its own later. */
+enum sotto_err sotto_db_carrier(struct sotto_db *db)
+{
+    const struct opening o = {.path = db->path};
+    struct sotto_db second = {.path = db->path};
+    enum sotto_err e = first_look(&o, &second, NULL, false, db->vfs, SIZE_MAX);
+
+    if (e == 0)
+        e = configure(&o, &second);
+    if (e == 0)
+        db->carrier = second.conn;
+    else
+        (void)sqlite3_close(second.conn);
+    return e;
+}
+
 void sotto_db_disconnect(struct sotto_db *db)
 {
     sotto_db_blobs_done(db);
@@ -370,6 +386,7 @@ void sotto_db_close(struct sotto_db *db)
 {
     if (db == NULL)
         return;
+    (void)sqlite3_close(db->carrier); /* it has nothing open; NULL is fine */
     sotto_db_disconnect(db);
     sotto_secret_free(db->key);
     free(db->cache);

@@ -135,6 +135,21 @@ enum sotto_err sotto_rs_sync(struct sotto_relay_store *s)
     return sotto_db_sync(s->db);
 }
 
+bool sotto_rs_wants_checkpoint(struct sotto_relay_store *s)
+{
+    return sotto_db_wants_checkpoint(s->db);
+}
+
+enum sotto_err sotto_rs_checkpoint(struct sotto_relay_store *s)
+{
+    return sotto_db_checkpoint(s->db);
+}
+
+enum sotto_err sotto_rs_checkpoint_rest(struct sotto_relay_store *s)
+{
+    return sotto_db_checkpoint_rest(s->db);
+}
+
 /* --- the relay itself --- */
 
 static enum sotto_err meta_get(struct sotto_relay_store *s, const char *key, void *ret, size_t len)

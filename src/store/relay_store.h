@@ -17,8 +17,8 @@
  * is a full disk and passes; after IO in sotto_rs_commit() or sotto_rs_sync() nothing is known
  * about what the disk holds, and the process has to end.
  *
- * One thread, but for sotto_rs_sync(); several processes may have the same store open (`sottod
- * invite` beside `sottod`).
+ * One thread, but for sotto_rs_sync() and sotto_rs_checkpoint(); several processes may have the
+ * same store open (`sottod invite` beside `sottod`).
  */
 struct sotto_relay_store;
 
@@ -31,10 +31,13 @@ void sotto_rs_close(struct sotto_relay_store *s); /* NULL is fine */
 enum sotto_err sotto_rs_begin(struct sotto_relay_store *s);
 enum sotto_err sotto_rs_commit(struct sotto_relay_store *s);
 void sotto_rs_rollback(struct sotto_relay_store *s);
-/* As sotto_db_sync_later(), sotto_db_sync() (this one on any thread), sotto_db_write_ahead(). */
+/* As those of sotto_db; sync and checkpoint may be called on other threads. */
 enum sotto_err sotto_rs_sync_later(struct sotto_relay_store *s);
 enum sotto_err sotto_rs_sync(struct sotto_relay_store *s);
 enum sotto_err sotto_rs_write_ahead(struct sotto_relay_store *s);
+bool sotto_rs_wants_checkpoint(struct sotto_relay_store *s);
+enum sotto_err sotto_rs_checkpoint(struct sotto_relay_store *s);
+enum sotto_err sotto_rs_checkpoint_rest(struct sotto_relay_store *s);
 void sotto_rs_rest(struct sotto_relay_store *s); /* nothing is asked for: gives memory back */
 
 /* --- the relay itself --- */

@@ -33,11 +33,13 @@ struct inode {
     struct bytes now, synced;
     struct pending *first, **last;
     void *shm[SHM_MAX];
+    unsigned shm_users;
 };
 
 struct file {
     sqlite3_file base;
     struct inode *node;
+    bool has_shm;
 };
 
 static struct {
@@ -445,7 +447,8 @@ static int f_size(sqlite3_file *f, sqlite3_int64 *n)
     return SQLITE_OK;
 }
 
-/* One connection has a file open at a time; the old process is closed before the new one starts. */
+/* One thread; of a relay's two connections one writes, and the other carries over the log between
+ * two of its calls. The old process is closed before the new one starts. */
 static int f_lock(sqlite3_file *f, int level)
 {
     return SQLITE_OK;
@@ -478,6 +481,10 @@ static int f_shm_map(sqlite3_file *f, int page, int size, int extend, void volat
 
     if (page >= SHM_MAX)
         return SQLITE_IOERR_SHMMAP;
+    if (!((struct file *)f)->has_shm) {
+        ((struct file *)f)->has_shm = true;
+        i->shm_users++;
+    }
     if (i->shm[page] == NULL && extend)
         i->shm[page] = zeroed((size_t)size);
     *ret = i->shm[page];
@@ -495,7 +502,9 @@ static void f_shm_barrier(sqlite3_file *f)
 
 static int f_shm_unmap(sqlite3_file *f, int del)
 {
-    shm_free(node(f));
+    if (((struct file *)f)->has_shm && --node(f)->shm_users == 0)
+        shm_free(node(f));
+    ((struct file *)f)->has_shm = false;
     return SQLITE_OK;
 }
 
@@ -536,6 +545,7 @@ static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
     i->opens++;
     i->unlinked = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
     ((struct file *)f)->node = i;
+    ((struct file *)f)->has_shm = false;
     f->pMethods = &methods;
     if (ret_flags != NULL)
         *ret_flags = flags;

@@ -80,6 +80,7 @@ struct world {
     uint64_t
         dice; /* 0: everybody in turn; else the state of the generator that chooses who is next */
     bool slow_sync; /* with dice: the relay's syncs take a while, during which the rest goes on */
+    unsigned log_turns; /* of the relay since its log was carried over, with slow_sync */
     bool syncing, sync_at_end;
     /* The relay dies so many steps after the next sync during which more was committed; from now.
      */

@@ -128,6 +128,26 @@ enum sotto_err sotto_server_sync(void *ctx)
     return sotto_rs_sync(((struct server *)ctx)->parts.store);
 }
 
+/* In the carrier's. */
+enum sotto_err sotto_server_carry(void *ctx)
+{
+    return sotto_rs_checkpoint(((struct server *)ctx)->parts.store);
+}
+
+/* A long log goes into the database while turns go on; the little that was committed meanwhile
+ * follows here, so that the log begins anew. */
+static void carry_over(struct server *s)
+{
+    enum sotto_err e;
+
+    if (sotto_syncer_take(s->carrier, &e) &&
+        (e != 0 || (e = sotto_rs_checkpoint_rest(s->parts.store)) != 0))
+        sotto_log_local("the store's log could not be carried over: %s; it grows until it can",
+                        sotto_err_text(e));
+    if (!sotto_syncer_busy(s->carrier) && sotto_rs_wants_checkpoint(s->parts.store))
+        sotto_syncer_go(s->carrier);
+}
+
 /* What was committed since the last sync is the next one's; how long the disk takes is noted. */
 static void sync_begin(struct server *s)
 {
@@ -287,6 +307,7 @@ void sotto_server_turn(void *ctx)
             flush(sotto_relay_ctx(c));
     } while (sotto_relay_deadline(s->relay) == 0);
     sync_begin(s);
+    carry_over(s);
     sotto_workers_give(s->workers);
     if (began != 0)
         sotto_observe(&s->metrics.counters.turn, sotto_relay_clock_us() - began);

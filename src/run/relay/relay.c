@@ -351,12 +351,14 @@ static enum sotto_err listen_all(struct server *s, char *why, size_t room)
     return e;
 }
 
-static enum sotto_err start_syncer(struct server *s, char *why, size_t room)
+static enum sotto_err start_syncers(struct server *s, char *why, size_t room)
 {
     enum sotto_err e = sotto_syncer_start(s->loop, sotto_server_sync, s, &s->syncer);
 
+    if (e == 0)
+        e = sotto_syncer_start(s->loop, sotto_server_carry, s, &s->carrier);
     if (e != 0)
-        snprintf(why, room, "the thread that waits for the disk does not start: %s",
+        snprintf(why, room, "a thread that waits for the disk does not start: %s",
                  sotto_err_text(e));
     return e;
 }
@@ -426,7 +428,7 @@ static enum sotto_err start(struct server *s, char *why, size_t room)
         return e;
     /* Threads inherit the sandbox. */
     if ((e = sotto_relay_confine(&s->parts, s->o, why, room)) != 0 ||
-        (e = start_syncer(s, why, room)) != 0)
+        (e = start_syncers(s, why, room)) != 0)
         return e;
     return start_workers(s, why, room);
 }
@@ -437,6 +439,7 @@ static void stop(struct server *s)
     sotto_loop_settle(s->loop); /* our own goodbyes, while theirs leave: two seconds at most */
     sotto_workers_stop(s->workers);
     sotto_syncer_stop(s->syncer);
+    sotto_syncer_stop(s->carrier);
     sotto_operator_free(s->operator); /* while the folder is still ours */
     for (size_t i = 0; i < s->listener_count; i++)
         sotto_listener_free(s->listeners[i]);

@@ -32,9 +32,9 @@ struct server {
     struct sotto_idle *idle;
     struct sotto_signal *term, *intr, *hup;
     struct sotto_operator *operator;
-    struct sotto_workers *workers; /* NULL: this thread does it all */
-    struct sotto_syncer *syncer;
-    uint64_t sync_began; /* 0: nobody wants to know */
+    struct sotto_workers *workers;         /* NULL: this thread does it all */
+    struct sotto_syncer *syncer, *carrier; /* of the store's log */
+    uint64_t sync_began;                   /* 0: nobody wants to know */
     struct link *links;
     struct sotto_gate *gate;
     bool stopping;
@@ -48,6 +48,7 @@ void sotto_server_cut_links(struct server *s);
 
 /* The functions that take a void * are called with the server. */
 enum sotto_err sotto_server_sync(void *server);
+enum sotto_err sotto_server_carry(void *server);
 void sotto_server_turn(void *server);
 /* Nothing waits for the disk afterwards. */
 void sotto_server_turn_durable(void *server);
