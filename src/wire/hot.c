@@ -15,7 +15,7 @@ struct reader {
     bool bad;
 };
 
-static uint64_t varint(struct reader *r)
+static uint64_t long_varint(struct reader *r)
 {
     uint64_t v = 0;
 
@@ -30,6 +30,12 @@ static uint64_t varint(struct reader *r)
     }
     r->bad = true; /* cut off, or above 63 bits, which none of ours reaches */
     return 0;
+}
+
+/* Nearly all are one byte. */
+static inline uint64_t varint(struct reader *r)
+{
+    return r->p < r->end && *r->p < 0x80 ? *r->p++ : long_varint(r);
 }
 
 static void next_tag(struct reader *r)
