@@ -45,6 +45,11 @@ void sotto_db_disconnect(struct sotto_db *db);
 /* One more, that carries the log over. Closed by sotto_db_close(). */
 enum sotto_err sotto_db_carrier(struct sotto_db *db);
 
+/* db_index.c: false if writing to the index of the log at path could end the process. */
+bool sotto_db_index_has_room(const char *path);
+/* Takes that room, once it is mapped. */
+void sotto_db_index_fill(struct sotto_db *db);
+
 /* Always, but for a planted bug. */
 bool sotto_db_syncs(void);
 

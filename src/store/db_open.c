@@ -102,6 +102,18 @@ static enum sotto_err check_file(const struct opening *o, bool create)
     return SOTTO_OK;
 }
 
+/* On the system's own files. */
+static enum sotto_err check_disk(const struct opening *o, bool create)
+{
+    enum sotto_err e = check_file(o, create);
+
+    if (e == 0 && !sotto_db_index_has_room(o->path))
+        e = because(o, SOTTO_ERR_FULL,
+                    "the disk is full, there is no room to open %s; make room and try again",
+                    o->path);
+    return e;
+}
+
 static enum sotto_err check_vfs_file(const struct opening *o, const char *name, bool create)
 {
     sqlite3_vfs *vfs = sqlite3_vfs_find(name);
@@ -290,6 +302,7 @@ static void in_use(struct sotto_db *db)
 {
     (void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
     (void)sqlite3_rollback_hook(db->conn, note_rollback, db);
+    sotto_db_index_fill(db);
 }
 
 enum sotto_err sotto_db_connect(struct sotto_db *db)
@@ -368,7 +381,7 @@ enum sotto_err sotto_db_open(const char *path, const struct sotto_secret32 *key,
 
     if ((e = sotto_db_init()) != 0)
         return because(&o, e, "the database library does not start");
-    if ((e = vfs == NULL ? check_file(&o, create) : check_vfs_file(&o, vfs, create)) != 0)
+    if ((e = vfs == NULL ? check_disk(&o, create) : check_vfs_file(&o, vfs, create)) != 0)
         return e;
     if ((db = db_new(path, key, vfs)) == NULL)
         return because(&o, SOTTO_ERR_NOMEM, "out of memory");
