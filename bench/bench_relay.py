@@ -162,6 +162,11 @@ class Relay:
         if self.end() != 0:
             raise Failed(f"the relay ended with code {self.process.returncode}")
 
+    def await_kill(self):
+        """Somebody has killed it; that it is dead may take a moment."""
+        if self.end() != -signal.SIGKILL:
+            raise Failed(f"the relay ended with code {self.process.returncode}, and not by SIGKILL")
+
     def end(self):
         try:
             self.process.wait(60)
@@ -263,6 +268,7 @@ class Ours:
                 after = random.randint(*KILL_AFTER)
                 with Relay(folder) as relay:
                     relay.load("--work", "w6store", "--kill-after", after, "--file", acked)
+                    relay.await_kill()
                 with Relay(folder) as relay:
                     line = relay.load("--work", "w6drain", "--file", acked)
                     self.results.add("W6", "sotto", line, start_ms=f"{relay.start_ms:.0f}")
@@ -428,7 +434,8 @@ def show_targets(results):
         met = result <= bound if sign == "<=" else result >= bound
         unit = "x" if how == "ratio" else ""
         rows.append([f"{work} {key}", number(mine), peer or "", number(other) if peer else "",
-                     number(result) + unit, spread(rounds) if how != "sum" else f"of {KILLS} kills",
+                     number(result) + unit,
+                     spread(rounds) if how != "sum" else f"of {len(rounds)} kills",
                      f"{sign} {number(bound)}{unit}", "met" if met else "not met",
                      speeds(results, work, peer)])
     if len(rows) > 1:
