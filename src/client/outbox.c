@@ -454,7 +454,7 @@ static enum sotto_err rest_doubtful(struct sotto_engine *e, const char *name, ui
     struct doubtful d = {.before = since > SAME_TIME_MS ? since - SAME_TIME_MS : 0};
     enum sotto_err err = sotto_sessions_each(e->p, name, device, note_doubtful, &d);
 
-    return err == SOTTO_OK ? sotto_seal_rest(e, device, d.ids, d.count) : err;
+    return err == SOTTO_OK ? sotto_seal_rest(e, name, device, d.ids, d.count) : err;
 }
 
 /* They could not open that envelope; the session that the request came on is good. The same content

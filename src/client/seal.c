@@ -54,18 +54,21 @@ static enum sotto_err choose(void *ctx, const uint8_t id[SOTTO_SESSION_ID],
     return SOTTO_OK;
 }
 
-/* Setting "resting.<device>": the ids of sessions that only receive. */
-static void resting_key(uint64_t device, char ret[32])
+#define RESTING_KEY (8 + SOTTO_NAME_MAX + 1 + 16 + 1)
+
+/* Setting "resting.<name>.<device>": the ids of sessions that only receive. With the name, as
+ * anybody can give a device of his own the number of somebody else's. */
+static void resting_key(const char *name, uint64_t device, char ret[RESTING_KEY])
 {
-    snprintf(ret, 32, "resting.%016llx", (unsigned long long)device);
+    snprintf(ret, RESTING_KEY, "resting.%s.%016llx", name, (unsigned long long)device);
 }
 
-enum sotto_err sotto_seal_rest(struct sotto_engine *e, uint64_t device,
+enum sotto_err sotto_seal_rest(struct sotto_engine *e, const char *name, uint64_t device,
                                uint8_t (*ids)[SOTTO_SESSION_ID], size_t count)
 {
-    char key[32];
+    char key[RESTING_KEY];
 
-    resting_key(device, key);
+    resting_key(name, device, key);
     return count == 0 ? sotto_setting_drop(e->p, key)
                       : sotto_setting_put(e->p, key, ids, count * SOTTO_SESSION_ID);
 }
@@ -76,10 +79,10 @@ enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint
     SOTTO_AUTO_BUF resting = SOTTO_BUF(SOTTO_SESSIONS_KEPT * SOTTO_SESSION_ID);
     uint64_t now = sotto_now_ms(e->env);
     struct choice c = {.newer_than = now > SOTTO_SESSION_MS ? now - SOTTO_SESSION_MS : 0};
-    char key[32];
+    char key[RESTING_KEY];
     enum sotto_err err;
 
-    resting_key(device, key);
+    resting_key(name, device, key);
     err = sotto_setting_get(e->p, key, &resting);
     if (err != SOTTO_OK && err != SOTTO_ERR_NOT_FOUND)
         return err;
@@ -104,7 +107,7 @@ enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint
 static enum sotto_err may_use(struct sotto_engine *e, const struct sotto_prekey *k, bool *ret)
 {
     uint64_t last = 0, healed = 0;
-    char key[32];
+    char key[RESTING_KEY];
     enum sotto_err err;
 
     snprintf(key, sizeof key, "used.%016llx", (unsigned long long)k->device);

@@ -476,7 +476,7 @@ enum sotto_err sotto_seal_session(struct sotto_engine *e, const char *name, uint
                                   struct sotto_session **ret);
 /* Of the sessions with this device these only receive from now on, and no others. Part of the
  * caller's transaction. */
-enum sotto_err sotto_seal_rest(struct sotto_engine *e, uint64_t device,
+enum sotto_err sotto_seal_rest(struct sotto_engine *e, const char *name, uint64_t device,
                                uint8_t (*ids)[SOTTO_SESSION_ID], size_t count);
 /* Opens a session from a bundle (not stored yet), with its one-time key where that may be used. */
 enum sotto_err sotto_seal_initiate(struct sotto_engine *e, const struct sotto_list *list,

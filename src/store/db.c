@@ -203,8 +203,7 @@ static enum sotto_err renew(struct sotto_db *db)
     return e;
 }
 
-/* What a step or a transaction command ended with. */
-static enum sotto_err finish(struct sotto_db *db, int rc)
+enum sotto_err sotto_db_finish(struct sotto_db *db, int rc)
 {
     enum sotto_err e = sotto_db_error_of(db, rc);
 
@@ -370,7 +369,7 @@ enum sotto_err sotto_db_run(struct sotto_db *db, const char *sql, const char *fm
         do
             rc = sqlite3_step(c->stmt);
         while (rc == SQLITE_ROW);
-        e = finish(db, rc);
+        e = sotto_db_finish(db, rc);
     }
     release(db, c);
     return e;
@@ -428,7 +427,7 @@ enum sotto_err sotto_rows_next(struct sotto_rows *rows)
     if (rows->db->lost != SOTTO_OK)
         return rows->db->lost;
     rc = sqlite3_step(c->stmt);
-    e = finish(rows->db, rc);
+    e = sotto_db_finish(rows->db, rc);
     if (rc == SQLITE_ROW)
         return SOTTO_OK;
     /* Another step would begin anew: the set has ended. */
@@ -528,7 +527,7 @@ enum sotto_err sotto_db_blob_read(struct sotto_db *db, const char *table, const 
     }
     if (rc != SQLITE_OK)
         sotto_db_blobs_done(db);
-    return finish(db, rc);
+    return sotto_db_finish(db, rc);
 }
 
 /* --- transactions --- */

@@ -53,6 +53,8 @@ void sotto_db_index_fill(struct sotto_db *db);
 /* Always, but for a planted bug. */
 bool sotto_db_syncs(void);
 
+/* What a step or a command of the connection ended with: the log says each trouble once. */
+enum sotto_err sotto_db_finish(struct sotto_db *db, int rc);
 /* What one of SQLite's result codes means for the caller. */
 enum sotto_err sotto_db_error_of(const struct sotto_db *db, int rc);
 

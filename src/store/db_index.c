@@ -7,7 +7,6 @@
  * at once.
  */
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 

@@ -3,7 +3,6 @@
  * The log (SQLite's WAL) of a database whose commits are durable later: other threads sync it and
  * carry it over into the database, while commits go on.
  */
-#include "base/log.h"
 #include "base/mutant.h"
 #include "store/db_conn.h"
 
@@ -69,7 +68,7 @@ enum sotto_err sotto_db_sync_later(struct sotto_db *db)
     if (rc == SQLITE_OK && db->log->pMethods == NULL)
         rc = SQLITE_IOERR;
     if (rc != SQLITE_OK)
-        return sotto_db_error_of(db, rc);
+        return sotto_db_finish(db, rc);
     return sotto_db_sync(db);
 }
 
@@ -124,5 +123,5 @@ enum sotto_err sotto_db_checkpoint(struct sotto_db *db)
 
 enum sotto_err sotto_db_checkpoint_rest(struct sotto_db *db)
 {
-    return sotto_db_error_of(db, carry_over(db->conn));
+    return sotto_db_finish(db, carry_over(db->conn));
 }

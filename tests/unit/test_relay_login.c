@@ -221,12 +221,10 @@ static void test_link_checks(void **state)
     client_free(&c);
 }
 
-static void test_link_waits_ten_minutes(void **state)
+/* alice is there, and a second device of hers has asked to be listed. */
+static void second_asks(void)
 {
-    const struct dev *both[] = {&alice, &second};
-    struct sotto_request q, links = {.type = SOTTO_REQ_GET_LINKS};
-    struct sotto_answer *answer;
-    struct dev late;
+    struct sotto_request q;
 
     join_with_password(&alice, &a, "alice");
     dev_second(&r, &second, &alice);
@@ -234,6 +232,16 @@ static void test_link_waits_ten_minutes(void **state)
     assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
     q = dev_link(&second);
     assert_int_equal(client_try(&c, &q), 0);
+}
+
+static void test_link_waits_ten_minutes(void **state)
+{
+    const struct dev *both[] = {&alice, &second};
+    struct sotto_request links = {.type = SOTTO_REQ_GET_LINKS};
+    struct sotto_answer *answer;
+    struct dev late;
+
+    second_asks();
     for (int i = 0; i < 9; i++) {
         struct sotto_request ping = {.type = SOTTO_REQ_PING};
 
@@ -258,14 +266,8 @@ static void test_link_waits_ten_minutes(void **state)
 static void test_approved_after_the_connection_broke(void **state)
 {
     const struct dev *both[] = {&alice, &second};
-    struct sotto_request q;
 
-    join_with_password(&alice, &a, "alice");
-    dev_second(&r, &second, &alice);
-    client_open(&r, &c, NULL);
-    assert_int_equal(login(&c, &alice, "alice", PASSWORD), 0);
-    q = dev_link(&second);
-    assert_int_equal(client_try(&c, &q), 0);
+    second_asks();
     client_free(&c);
     rig_crash(&r);
     dev_connect(&r, &alice, &a, 0);
