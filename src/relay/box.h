@@ -14,6 +14,8 @@
 
 #define LIVE_MS    50           /* not acknowledged for so long: to the disk */
 #define LIVE_BYTES (256 * 1024) /* of one box */
+#define LINGER_MS  10           /* an answer waits for company */
+#define PROMPT_MS  1000         /* none does, after one has waited in vain */
 #define ROW_BYTES  (1024 * 1024)
 
 struct box_entry {
@@ -64,7 +66,7 @@ struct live {
 /* The answer to a submit, due when every envelope of it is acknowledged or stored. */
 struct answer_due {
     struct answer_due *next, *prev; /* of the connection */
-    struct answer_due *next_ripe;
+    struct answer_due *next_ripe; /* or that lingers */
     struct sotto_relay_conn *conn; /* NULL: gone, or refused already */
     uint32_t id, lane;
     bool refuse;
@@ -148,8 +150,12 @@ enum sotto_err sotto_live_put(struct sotto_relay *r, struct box *b, const struct
 struct answer_due *sotto_answer_due(struct sotto_relay_conn *c, uint32_t id, size_t count);
 /* One envelope of it is safe, or cannot be kept. */
 void sotto_answer_ripen(struct sotto_relay *r, struct answer_due *a, bool safe);
-/* Lets all go that are ripe; between turns. */
+/* Lets all go that are ripe, or lets them linger for a turn; between turns. */
 void sotto_answers_give(struct sotto_relay *r);
+/* Nothing that is ripe waits any longer. */
+void sotto_answers_give_all(struct sotto_relay *r);
+/* The relay goes away. */
+void sotto_answers_drop(struct sotto_relay *r);
 void sotto_answers_forget(struct sotto_relay_conn *c); /* it ends */
 /* The submit failed after all: so many of its envelopes were not taken. */
 void sotto_answer_forget(struct sotto_relay *r, struct answer_due *a, size_t untaken);

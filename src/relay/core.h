@@ -218,6 +218,8 @@ struct sotto_relay {
     struct mail mail;
     struct live *live_first, *live_last; /* oldest first */
     struct answer_due *ripe;             /* to be given once the turn is over */
+    struct answer_due *lingering;        /* or after the next one, */
+    uint64_t linger_due, prompt_until;   /* by then; none until then */
     uint8_t *envelope;                   /* room for one */
     bool sweeping;                       /* this turn has time for what nobody waits for */
     bool wrote, rested;                  /* since the last sweep, for somebody; before it */

@@ -78,12 +78,13 @@ static void give(const struct answer_due *a)
                        "the relay cannot store anything at the moment; try again later");
 }
 
-void sotto_answers_give(struct sotto_relay *r)
+/* The newest is the first of the list; they are given in order. */
+static void give_list(struct answer_due **list)
 {
     struct answer_due *a, *in_order = NULL;
 
-    while ((a = r->ripe) != NULL) {
-        r->ripe = a->next_ripe;
+    while ((a = *list) != NULL) {
+        *list = a->next_ripe;
         a->next_ripe = in_order;
         in_order = a;
     }
@@ -94,6 +95,60 @@ void sotto_answers_give(struct sotto_relay *r)
         unlink_answer(a);
         free(a);
     }
+}
+
+/*
+ * An answer that leaves alone costs a system call and wakes the sender, who has nothing to do but
+ * to note it; behind the next turn's envelopes it costs little. Where nothing else happens for
+ * LINGER_MS there is no company to wait for, and a sender who hands in one at a time would wait
+ * for each.
+ */
+static bool may_linger(struct sotto_relay *r)
+{
+    if (r->ripe == NULL || sotto_relay_mono(r) < r->prompt_until)
+        return false;
+    for (const struct answer_due *a = r->ripe; a != NULL; a = a->next_ripe)
+        if (a->refuse || a->spilled)
+            return false;
+    return true;
+}
+
+void sotto_answers_give(struct sotto_relay *r)
+{
+    if (r->lingering != NULL) {
+        if (sotto_relay_mono(r) >= r->linger_due)
+            r->prompt_until = sotto_relay_mono(r) + PROMPT_MS;
+        give_list(&r->lingering);
+    }
+    if (!may_linger(r)) {
+        give_list(&r->ripe);
+        return;
+    }
+    r->lingering = r->ripe;
+    r->ripe = NULL;
+    r->linger_due = sotto_relay_mono(r) + LINGER_MS;
+}
+
+void sotto_answers_give_all(struct sotto_relay *r)
+{
+    give_list(&r->lingering);
+    give_list(&r->ripe);
+}
+
+static void drop_list(struct answer_due **list)
+{
+    struct answer_due *a;
+
+    while ((a = *list) != NULL) {
+        *list = a->next_ripe;
+        free(a);
+    }
+}
+
+void sotto_answers_drop(struct sotto_relay *r)
+{
+    drop_list(&r->lingering);
+    drop_list(&r->ripe);
 }
 
 /* --- envelopes --- */

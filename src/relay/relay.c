@@ -135,16 +135,6 @@ enum sotto_err sotto_relay_new(const struct sotto_env *env, struct sotto_relay_s
     return SOTTO_OK;
 }
 
-static void answers_drop(struct sotto_relay *r)
-{
-    struct answer_due *a;
-
-    while ((a = r->ripe) != NULL) {
-        r->ripe = a->next_ripe;
-        free(a);
-    }
-}
-
 static void effects_clear(struct sotto_relay *r)
 {
     struct effect_list *l;
@@ -173,7 +163,7 @@ void sotto_relay_free(struct sotto_relay *r)
     for (size_t i = 0; i < r->undo_room; i++)
         free(r->undos[i].ids);
     free(r->undos);
-    answers_drop(r);
+    sotto_answers_drop(r);
     sotto_relay_holds_free(r);
     sotto_mail_free(r);
     sotto_relay_boxes_free(r);
@@ -543,12 +533,12 @@ enum sotto_err sotto_relay_turn(struct sotto_relay *r)
     for (size_t i = 0; i < r->effect_count; i++)
         carry_out(r, &r->effects[i]);
     effects_clear(r);
-    sotto_answers_give(r);
     while ((c = r->pump) != NULL) {
         r->pump = c->next_pump;
         c->pumping = false;
         sotto_relay_pump(c);
     }
+    sotto_answers_give(r);
     sotto_rs_mail_read_done(r->store);
     sotto_relay_release(r);
     sotto_gauge(&r->counters, SOTTO_COUNT_WAITING, r->mail.waiting);
@@ -602,6 +592,8 @@ uint64_t sotto_relay_deadline(const struct sotto_relay *r)
 
     if (r->ready != NULL || r->pump != NULL || r->ripe != NULL)
         return 0;
+    if (r->lingering != NULL && r->linger_due < at)
+        at = r->linger_due;
     return r->live_first != NULL && r->live_first->due < at ? r->live_first->due : at;
 }
 
@@ -710,6 +702,7 @@ void sotto_relay_shutdown(struct sotto_relay *r)
 {
     enum sotto_err e;
 
+    sotto_answers_give_all(r);
     for (struct sotto_relay_conn *c = r->conns; c != NULL; c = c->next)
         if (!c->s.ending)
             sotto_relay_end(c, SOTTO_CLOSING_SHUTDOWN, "the relay is going down; try again later");

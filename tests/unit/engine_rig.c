@@ -498,6 +498,20 @@ static bool carry(struct phone *p, enum way way)
     return way == UP ? carry_up(p) : carry_down(p);
 }
 
+/* Sooner or later the relay has another turn: what lingers leaves. */
+static bool turn_again(struct world *w)
+{
+    struct sotto_bytes frame;
+
+    if (w->relay == NULL)
+        return false;
+    rig_relay_turn(w);
+    for (size_t i = 0; i < w->phone_count; i++)
+        if (w->phones[i]->linked && whole_frame(&w->phones[i]->down, &frame))
+            return true;
+    return false;
+}
+
 bool world_step(struct world *w)
 {
     unsigned start = rig_next_turn(w), ways = (unsigned)w->phone_count * 2;
@@ -519,10 +533,11 @@ bool world_step(struct world *w)
         if (carry(w->phones[at / 2], at % 2 == 0 ? UP : DOWN))
             return true;
     }
-    if (w->relay == NULL || !w->syncing)
-        return false;
-    (void)rig_sync_ends(w);
-    return true;
+    if (w->relay != NULL && w->syncing) {
+        (void)rig_sync_ends(w);
+        return true;
+    }
+    return turn_again(w);
 }
 
 void world_run(struct world *w)

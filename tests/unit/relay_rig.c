@@ -169,6 +169,7 @@ void rig_turn(struct rig *r)
         sotto_relay_synced(r->relay);
         rig_turn_unsynced(r);
     }
+    rig_turn_unsynced(r); /* what lingers leaves */
 }
 
 void rig_pass(struct rig *r, uint64_t ms)

@@ -154,6 +154,104 @@ static void expect_waiting(size_t live, size_t stored)
 
 /* --- when the answer comes --- */
 
+/* The device acknowledges, and nothing else happens in that turn. */
+static void acked_alone(uint64_t seq)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_ACK};
+
+    q.u.ack.seq = seq;
+    client_tell(&b, &q);
+    rig_turn_unsynced(&r);
+}
+
+/* Handed in, delivered and acknowledged. */
+static uint32_t hand_over(const char *text)
+{
+    uint32_t id = hand_in(text, 1);
+
+    acked_alone(expect_deliver(&b, text));
+    return id;
+}
+
+static void time_passes(uint64_t ms)
+{
+    r.env.now += ms;
+    r.env.mono += ms;
+    if (r.env.mono >= sotto_relay_deadline(r.relay))
+        sotto_relay_tick(r.relay);
+    rig_turn_unsynced(&r);
+}
+
+static void test_answer_lingers_for_a_turn(void **state)
+{
+    uint32_t first = hand_over("one"), second;
+
+    no_answer();
+    r.env.mono += LINGER_MS - 1;
+    second = hand_over("two"); /* the first answer leaves with it */
+    expect_answer(first, SOTTO_PARCEL_STORED);
+    no_answer();
+    rig_turn_unsynced(&r);
+    expect_answer(second, SOTTO_PARCEL_STORED);
+}
+
+/* There is no company: not for longer than that, and for a while nobody waits for it. */
+static void test_nobody_lingers_in_vain(void **state)
+{
+    uint32_t id = hand_over("one");
+
+    assert_int_equal(sotto_relay_deadline(r.relay), r.env.mono + LINGER_MS);
+    no_answer();
+    time_passes(LINGER_MS);
+    expect_answer(id, SOTTO_PARCEL_STORED);
+    expect_answer(hand_over("two"), SOTTO_PARCEL_STORED);
+    time_passes(PROMPT_MS - 1);
+    expect_answer(hand_over("three"), SOTTO_PARCEL_STORED);
+    time_passes(1);
+    (void)hand_over("four");
+    no_answer();
+}
+
+/* Answers of one turn leave together, and a refusal at once. */
+static void test_refusals_do_not_linger(void **state)
+{
+    struct sotto_request q = {.type = SOTTO_REQ_ACK};
+    uint32_t first = hand_in("one", 1), second = hand_in("two", 1);
+
+    q.u.ack.seq = expect_deliver(&b, "one");
+    client_tell(&b, &q);
+    fill_disk();
+    time_passes(LIVE_MS);
+    faulty_reset();
+    expect_answer(first, SOTTO_PARCEL_STORED);
+    expect_answer(second, -SOTTO_RELAY_UNAVAILABLE);
+}
+
+static void test_stopped_while_lingering(void **state)
+{
+    uint32_t id = hand_over("one");
+
+    sotto_relay_shutdown(r.relay);
+    rig_turn(&r);
+    expect_answer(id, SOTTO_PARCEL_STORED);
+    rig_restart(&r);
+    dev_connect(&r, &alice, &a, 0);
+    dev_connect(&r, &bob, &b, 0);
+    client_quiet(&b);
+}
+
+static void test_sender_goes_while_it_lingers(void **state)
+{
+    (void)hand_over("one");
+    client_free(&a);
+    rig_turn_unsynced(&r);
+    dev_connect(&r, &alice, &a, 0);
+    (void)hand_over("two");
+    rig_crash(&r);
+    dev_connect(&r, &alice, &a, 0);
+    dev_connect(&r, &bob, &b, 0);
+}
+
 static void test_acknowledged_costs_no_disk(void **state)
 {
     long before = faulty.calls;
@@ -636,6 +734,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_acknowledged_costs_no_disk),
+        CASE(test_answer_lingers_for_a_turn),
+        CASE(test_nobody_lingers_in_vain),
+        CASE(test_refusals_do_not_linger),
+        CASE(test_stopped_while_lingering),
+        CASE(test_sender_goes_while_it_lingers),
         CASE(test_not_acknowledged_goes_to_disk),
         CASE(test_after_a_sleep),
         CASE(test_answers_come_in_order),
