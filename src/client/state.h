@@ -347,10 +347,7 @@ void sotto_devices_link_pending(struct sotto_engine *e);
 /* A device was added: it gets to know our contacts. Part of the caller's transaction. */
 enum sotto_err sotto_devices_welcome(struct sotto_engine *e, uint64_t device);
 
-/* --- contacts.c --- */
-/* Row of a contact, zeroed with the name when there is none. */
-enum sotto_err sotto_contact_load(struct sotto_engine *e, const char *name,
-                                  struct sotto_contact_record *ret);
+/* --- lists.c --- */
 /* The trusted list of an account (ours included). NOT_FOUND. Lives until the next such call. */
 enum sotto_err sotto_list_of(struct sotto_engine *e, const char *name,
                              const struct sotto_list **ret);
@@ -370,6 +367,14 @@ void sotto_lists_fetch(struct sotto_engine *e, const char *name, pending_fn *don
 /* Gives the relay the list that we have of an account, as it has an older one. false: nothing was
  * asked. */
 bool sotto_list_show(struct sotto_engine *e, const char *name, pending_fn *done);
+/* The person accepts what c is held up by: its new identity becomes the known one, whose sessions
+ * begin anew; or, after a fork, its devices are taken anew from the relay. */
+enum sotto_err sotto_list_accept(struct sotto_engine *e, struct sotto_contact_record *c);
+
+/* --- contacts.c --- */
+/* Row of a contact, zeroed with the name when there is none. */
+enum sotto_err sotto_contact_load(struct sotto_engine *e, const char *name,
+                                  struct sotto_contact_record *ret);
 void sotto_contacts_list(struct sotto_engine *e, struct job *j);
 void sotto_contacts_accept(struct sotto_engine *e, struct job *j);
 void sotto_contacts_block(struct sotto_engine *e, struct job *j);
