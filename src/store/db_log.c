@@ -116,9 +116,24 @@ bool sotto_db_wants_checkpoint(struct sotto_db *db)
     return true;
 }
 
+/* SQLite leaves that to who carries over the last of the log; when more is committed meanwhile it
+ * would be the loop that waits for it. */
+static int sync_database(sqlite3 *conn)
+{
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(conn, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+
+    return rc == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : rc;
+}
+
 enum sotto_err sotto_db_checkpoint(struct sotto_db *db)
 {
-    return db->carrier != NULL ? sotto_db_error_of(db, carry_over(db->carrier)) : SOTTO_ERR_USAGE;
+    int rc;
+
+    if (db->carrier == NULL)
+        return SOTTO_ERR_USAGE;
+    rc = carry_over(db->carrier);
+    return sotto_db_error_of(db, rc == SQLITE_OK ? sync_database(db->carrier) : rc);
 }
 
 enum sotto_err sotto_db_checkpoint_rest(struct sotto_db *db)

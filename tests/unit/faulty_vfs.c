@@ -13,6 +13,7 @@ struct faulty_vfs faulty;
 struct file {
     sqlite3_file base;
     sqlite3_file *real; /* behind this struct */
+    bool database;      /* and not a log */
 };
 
 static sqlite3_vfs *real_vfs;
@@ -53,8 +54,15 @@ static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 
 static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
+    void (*meanwhile)(void) = faulty.meanwhile;
+    bool database = ((struct file *)f)->database;
     int rc = fate(false);
 
+    if (database && meanwhile != NULL) {
+        faulty.meanwhile = NULL;
+        meanwhile();
+    }
+    faulty.unsynced += database;
     return rc != SQLITE_OK ? rc : real(f)->pMethods->xWrite(real(f), p, n, at);
 }
 
@@ -69,6 +77,8 @@ static int f_sync(sqlite3_file *f, int flags)
 {
     int rc = fate(true);
 
+    if (((struct file *)f)->database)
+        faulty.unsynced = 0;
     return rc != SQLITE_OK ? rc : real(f)->pMethods->xSync(real(f), flags);
 }
 
@@ -155,6 +165,7 @@ static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
                   SQLITE_OPEN_SUBJOURNAL)) != 0)
         faulty.temporary++;
     file->real = (sqlite3_file *)(file + 1);
+    file->database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
     rc = real_vfs->xOpen(real_vfs, name, file->real, flags, ret_flags);
     file->base.pMethods = file->real->pMethods != NULL ? &methods : NULL;
     return rc;

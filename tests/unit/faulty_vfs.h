@@ -13,10 +13,12 @@ struct faulty_vfs {
     int result; /* what the failing call gives: SQLITE_FULL, SQLITE_IOERR_WRITE... */
     bool stays; /* all later ones fail too (a full disk); else one only */
     bool only_sync;
+    void (*meanwhile)(void); /* called once, at the next write to a database */
     /* counted */
     long calls;    /* writes, syncs and truncations */
     int failures;  /* of them, made to fail */
     int temporary; /* temporary files that were opened */
+    long unsynced; /* writes to databases (not their logs) since the last sync of one */
 };
 extern struct faulty_vfs faulty;
 

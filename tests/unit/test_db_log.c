@@ -179,6 +179,34 @@ static void the_disk_fails_while_it_is_carried(void **state)
     sotto_db_close(db);
 }
 
+static struct sotto_db *busy;
+
+static void add_to_busy(void)
+{
+    add_one(busy);
+}
+
+/* Commits go on: SQLite leaves the sync of what was carried to who carries the rest, which would be
+ * the loop. */
+static void synced_by_who_carries(void **state)
+{
+    long rest;
+
+    busy = open_later("faulty");
+    assert_int_equal(sotto_db_write_ahead(busy), 0);
+    add_until_long(busy);
+    faulty.meanwhile = add_to_busy;
+    assert_int_equal(sotto_db_checkpoint(busy), 0);
+    assert_null(faulty.meanwhile);
+    assert_int_equal(faulty.unsynced, 0);
+    rest = faulty.calls;
+    assert_int_equal(sotto_db_checkpoint_rest(busy), 0);
+    assert_in_range(faulty.calls - rest, 1, 10);
+    assert_int_equal(faulty.unsynced, 0);
+    assert_all_there(busy);
+    sotto_db_close(busy);
+}
+
 static void only_after_sync_later(void **state)
 {
     struct sotto_db *db = db_open_ok(NULL);
@@ -206,6 +234,7 @@ int main(void)
         CASE(nobody_carries_it),
         CASE(power_fails_while_it_is_carried),
         CASE(the_disk_fails_while_it_is_carried),
+        CASE(synced_by_who_carries),
         CASE(only_after_sync_later),
         CASE(not_where_it_is_encrypted),
     };
