@@ -22,6 +22,7 @@ struct load_options {
     uint32_t user0;       /* number of the first person */
     uint32_t pairs;       /* senders, each with a receiver of its own */
     uint32_t senders;     /* W3: to one receiver */
+    bool awake;           /* W3: polls while it stores, so that no wake-up of it is measured */
     uint32_t window;      /* messages of one sender under way */
     uint32_t sources;     /* addresses 127.0.0.1, .2, ... that we connect from */
     uint32_t at_once;     /* sign-ins under way */

@@ -470,7 +470,8 @@ static void look_after(struct load_conn *c)
 void load_step(struct load *l, uint64_t ns)
 {
     static struct epoll_event events[EVENTS];
-    struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    uint64_t sleep = l->o.awake && l->pumping ? 0 : ns;
+    struct timespec t = {(time_t)(sleep / 1000000000), (long)(sleep % 1000000000)};
     int n = epoll_pwait2(l->epoll, events, EVENTS, &t, NULL);
 
     for (int i = 0; i < n; i++)

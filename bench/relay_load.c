@@ -71,7 +71,7 @@ static int usage(void)
           "                  [--pairs N] [--senders N] [--window N] [--count N] [--rate N]\n"
           "                  [--seconds S] [--warm S] [--settle S] [--sources N] [--at-once N]\n"
           "                  [--box0 N] [--boxes N] [--kill-after N] [--file PATH]\n"
-          "                  [--sign-ins N]\n",
+          "                  [--sign-ins N] [--awake]\n",
           stderr);
     return 2;
 }
@@ -84,7 +84,7 @@ static const struct option names[] = {
     {"warm", 1, NULL, 'm'},       {"settle", 1, NULL, 'e'},  {"sources", 1, NULL, 'a'},
     {"at-once", 1, NULL, 'o'},    {"box0", 1, NULL, 'b'},    {"boxes", 1, NULL, 'B'},
     {"kill-after", 1, NULL, 'K'}, {"file", 1, NULL, 'f'},    {"sign-ins", 1, NULL, 'S'},
-    {NULL, 0, NULL, 0},
+    {"awake", 0, NULL, 'A'},      {NULL, 0, NULL, 0},
 };
 
 /* Those that are numbers, and not below the least that makes sense. */
@@ -138,6 +138,9 @@ static bool set(struct load_options *o, int name, char *text)
         return true;
     case 'f':
         o->file = text;
+        return true;
+    case 'A':
+        o->awake = true;
         return true;
     case 'k':
         o->has_pin = true;
