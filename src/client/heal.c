@@ -1,11 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/state.h"
 
+#define YEAR_2020 1577836800ull /* its begin, in seconds since 1970 */
+
 /*
  * This profile, or the relay, was put back to an older copy. Settings used here:
  *   heal.keys(the relay is to get new ones) heal.ms(the last time) heal.due(at the next sign-in)
  * list.leap(either was put back since a list was signed)
  */
+
+/*
+ * The next one; but the time, in seconds since 2020: a copy that is put back twice knows nothing of
+ * the generation that it took the first time, and others have sessions and keys of that one. A
+ * clock before 2020, or after 2087, does not count, so that no slip of it uses up the numbers.
+ */
+static uint32_t next_generation(const struct sotto_engine *e)
+{
+    const struct sotto_device *listed = sotto_list_find(&e->own_list, e->device);
+    uint64_t now = sotto_now_ms(e->env) / 1000;
+    uint32_t next = e->generation + 1;
+
+    if (listed != NULL && listed->generation >= next)
+        next = listed->generation + 1;
+    if (now < YEAR_2020 || now - YEAR_2020 > UINT32_MAX / 2 || now - YEAR_2020 < next)
+        return next;
+    return (uint32_t)(now - YEAR_2020);
+}
 
 /*
  * The relay named a lease that this profile never wrote: one of the two is an older copy, and which
@@ -20,14 +40,11 @@
  */
 enum sotto_err sotto_heal(struct sotto_engine *e, uint64_t acked)
 {
-    const struct sotto_device *listed = sotto_list_find(&e->own_list, e->device);
-    uint32_t generation = e->generation + 1;
+    uint32_t generation = next_generation(e);
     enum sotto_err err = sotto_profile_begin(e->p);
 
     if (err != SOTTO_OK)
         return err;
-    if (listed != NULL && listed->generation >= generation)
-        generation = listed->generation + 1;
     if ((err = sotto_setting_put_u64(e->p, "device.generation", generation)) == 0 &&
         (err = sotto_setting_put_u64(e->p, "heal.keys", 1)) == SOTTO_OK &&
         (err = sotto_setting_put_u64(e->p, SOTTO_LIST_LEAP, 1)) == SOTTO_OK &&
