@@ -269,6 +269,9 @@ static enum sotto_err migrate(const struct opening *o, struct sotto_db *db,
     bool broken = false;
     int version = 0, rc = read_version(db->conn, &version);
 
+    /* The log is open since it was read, and nothing was written to it yet. */
+    if (rc == SQLITE_OK)
+        sotto_db_index_fill(db);
     if (rc == SQLITE_OK && (size_t)version < count) {
         rc = sqlite3_exec(db->conn, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
@@ -302,7 +305,6 @@ static void in_use(struct sotto_db *db)
 {
     (void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
     (void)sqlite3_rollback_hook(db->conn, note_rollback, db);
-    sotto_db_index_fill(db);
 }
 
 enum sotto_err sotto_db_connect(struct sotto_db *db)
@@ -315,10 +317,12 @@ enum sotto_err sotto_db_connect(struct sotto_db *db)
         (e = configure(&o, db)) == 0 &&
         (rc = sqlite3_exec(db->conn, "PRAGMA foreign_keys=ON", NULL, NULL, NULL)) != SQLITE_OK)
         e = because_sqlite(&o, db, rc);
-    if (e == 0)
+    if (e == 0) {
+        sotto_db_index_fill(db);
         in_use(db);
-    else
+    } else {
         sotto_db_disconnect(db);
+    }
     return e;
 }
 

@@ -59,6 +59,19 @@ class Ballast:
             while True:
                 f.write(bytes(512))
 
+    def room(self):
+        fs = os.statvfs(os.path.dirname(self.path))
+        return fs.f_bavail * fs.f_frsize >> 10
+
+    def leave(self, wanted):
+        """Takes all the room but so many blocks of 1 KiB."""
+        subprocess.run(["sync", "-f", os.path.dirname(self.path)], check=True)
+        with open(self.path, "ab", buffering=0) as f, contextlib.suppress(OSError):
+            while (more := self.room() - wanted) > 0:
+                os.posix_fallocate(f.fileno(), os.path.getsize(self.path), more << 10)
+        while self.room() < wanted:
+            os.truncate(self.path, os.path.getsize(self.path) - 1024)
+
     def free(self):
         os.unlink(self.path)
 
@@ -70,6 +83,21 @@ def relay_on(lab, folder, *options):
     relay.data = os.path.join(folder, "data")
     relay.port = relay.running = relay.pin = None
     return relay.start()
+
+
+def try_to_start(lab, relay):
+    """None: it is ready. Otherwise it has said in one line that the disk is full; the Result."""
+    relay.running = running = lab.start([sottolab.SOTTOD, "--data", relay.data, "--listen",
+                                         f"127.0.0.1:{relay.port}", *relay.options])
+    until("a start or a reason", lambda: running.out + running.err,
+          lambda s: "ready" in s or running.process.poll() is not None)
+    if running.process.poll() is None:
+        return None
+    result = running.wait()
+    lines = [line for line in result.err.splitlines() if line.startswith("sottod: ")]
+    assert result.code == 1 and len(lines) == 1, result
+    assert re.search("full|[Nn]o (room|space) left", result.err), result
+    return result
 
 
 def send_until_refused(alice, texts, big):
@@ -125,21 +153,58 @@ def check_full_and_killed(lab):
         ballast.fill()
         stored, refused = send_until_refused(alice, [], "x" * 3000)
         relay.kill()
-        running = lab.start([sottolab.SOTTOD, "--data", relay.data, "--listen",
-                             f"127.0.0.1:{relay.port}", *relay.options])
-        until("a start or a reason", lambda: running.out + running.err,
-              lambda s: "ready" in s or running.process.poll() is not None)
-        if running.process.poll() is not None:
-            result = running.wait()
-            lines = [line for line in result.err.splitlines() if line.startswith("sottod: ")]
-            assert result.code == 1 and len(lines) == 1, result
-            assert "full" in lines[0], lines
-        running.end()
+        try_to_start(lab, relay)
+        relay.running.end()
         ballast.free()
         relay.start()
         alice.send("bob", "the last")
         got = [m["text"] for m in bob.receive(len(stored) + 2)]
         assert got == [*stored, refused, "the last"], difference(got, stored)
+
+
+# Where writing into a hole of the log's index would end a relay, these are several.
+FREE_BLOCKS = [*range(0, 160, 4), *range(160, 321, 32)]
+
+
+def copy(source, target):
+    """With the socket that a killed relay leaves."""
+    shutil.rmtree(target, ignore_errors=True)
+    if source is not None:
+        subprocess.run(["cp", "-a", source, target], check=True)
+
+
+def check_any_room_left(lab):
+    """started with any room left on small blocks: is ready or says why not; with room all is there"""
+    with small_disk(lab, 12, "-b 1024") as folder:
+        relay, ballast = relay_on(lab, folder), Ballast(folder)
+        alice, bob = lab.people(relay, "alice", "bob")
+        alice.befriend(bob)
+        alice.send("bob", "one")
+        assert relay.stop().code == 0
+        copy(relay.data, stopped := lab.path("stopped"))
+        relay.start()
+        alice.send("bob", "two")
+        relay.kill()
+        copy(relay.data, killed := lab.path("killed"))
+        copy(relay.data, without := lab.path("without"))
+        os.unlink(os.path.join(without, "relay.db-shm"))
+        for kind in (None, stopped, without, killed):
+            ready = []
+            for blocks in FREE_BLOCKS:
+                copy(kind, relay.data)
+                ballast.leave(blocks)
+                refused = try_to_start(lab, relay)
+                relay.running.end()
+                ballast.free()
+                if refused is None:
+                    ready.append(blocks)
+                    continue
+                assert try_to_start(lab, relay) is None, (kind, blocks)
+                relay.running.end()
+            assert 0 not in ready and FREE_BLOCKS[-1] in ready, (kind, ready)
+        relay.start()
+        got = [m["text"] for m in bob.receive(2)]
+        assert got == ["one", "two"], got
 
 
 def health(relay):
@@ -196,7 +261,8 @@ def main():
     if os.geteuid() != 0 and shutil.which("unshare") and \
             subprocess.run([*namespaces, "true"], capture_output=True).returncode == 0:
         os.execvp(namespaces[0], [*namespaces, sys.executable, *sys.argv])
-    sottolab.main([check_full, check_full_and_killed, check_people_who_are_there])
+    sottolab.main([check_full, check_full_and_killed, check_any_room_left,
+                   check_people_who_are_there])
 
 
 if __name__ == "__main__":
