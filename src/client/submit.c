@@ -90,12 +90,13 @@ static enum sotto_err submit_results(struct sotto_engine *e, struct outgoing *o,
         if (err == SOTTO_ERR_NOT_FOUND)
             err = SOTTO_OK;
     }
-    moved(e, o, any);
     if (err == SOTTO_OK && (err = sotto_item_get(e->p, item, sotto_work_take, &w)) == SOTTO_OK &&
         w.found)
         err = sotto_work_settle(e, o, &w);
     if (err == SOTTO_ERR_NOT_FOUND)
         err = SOTTO_OK;
+    /* Its receipts may have been here before the answer. */
+    moved(e, o, any || (err == SOTTO_OK && !w.found));
     err = sotto_profile_end(e->p, err);
     if (err == SOTTO_OK && o->held_count > 0)
         sotto_submit_full(e, o, &w);

@@ -110,12 +110,27 @@ static bool shown_right(const struct sim_run *s, const struct sim_sent *m, unsig
     return true;
 }
 
+/*
+ * Each of its recipient's devices was put back after it was written: that it came may have been
+ * told before, and that it was read may have been lost with the disks. "Delivered" is true.
+ */
+static bool may_stay_delivered(const struct sim_run *s, const struct sim_sent *m)
+{
+    for (unsigned at = 0; at < s->w->phone_count; at++)
+        if (s->account[at] == m->to && !s->revoked[at] &&
+            (!ever(s->restored[at]) || s->restored[at] < m->when))
+            return false;
+    return true;
+}
+
 static bool states_right(const struct sim_run *s, const struct sim_sent *m)
 {
     char text[32];
     struct phone *from = s->w->phones[m->from];
     uint32_t state, least = SOTTO_MESSAGE_READ;
 
+    if (may_stay_delivered(s, m))
+        least = SOTTO_MESSAGE_DELIVERED;
     /* Nobody owes receipts to somebody whom he has not accepted. */
     if ((s->faults & SIM_STRANGERS) != 0)
         least = SOTTO_MESSAGE_STORED;

@@ -46,6 +46,56 @@ static void messages_go_both_ways(void **state)
 
 /* --- a relay that brings things out of order --- */
 
+struct late {
+    bool releases;
+    size_t count;
+    struct sotto_buf answers; /* frames */
+};
+
+static bool submitted_is_late(void *ctx, struct phone *p, enum way way, struct sotto_buf *body)
+{
+    struct late *l = ctx;
+    uint8_t header[SOTTO_FRAME_HEADER];
+
+    if (p != alice || way == UP || answer_type(body) != SOTTO_ANS_SUBMITTED || l->releases)
+        return true;
+    sotto_put_u32(header, (uint32_t)body->n);
+    assert_int_equal(sotto_buf_add(&l->answers, header, sizeof header), SOTTO_OK);
+    assert_int_equal(sotto_buf_add(&l->answers, body->p, body->n), SOTTO_OK);
+    l->count++;
+    return false;
+}
+
+/* The recipient's receipts are quicker than the relay's answer, which then changes nothing. */
+static void receipts_before_the_answer(void **state)
+{
+    struct late late = {.answers = SOTTO_BUF(SOTTO_FRAME_MAX)};
+    struct said m[6];
+    char text[16];
+
+    phone_befriend(alice, bob);
+    w.carry = submitted_is_late;
+    w.carry_ctx = &late;
+    for (size_t i = 0; i < 6; i++) {
+        snprintf(text, sizeof text, "text %zu", i);
+        m[i] = phone_say(alice, "bob", text, SOTTO_WAIT_STORED);
+    }
+    for (size_t i = 0; i < 6; i++) {
+        late.releases = false;
+        world_run(&w);
+        assert_int_equal(late.count, i + 1);
+        assert_in_range(phone_state(alice, &m[i]), SOTTO_MESSAGE_DELIVERED, SOTTO_MESSAGE_READ);
+        late.releases = true;
+        assert_int_equal(sotto_buf_add(&alice->down, late.answers.p, late.answers.n), SOTTO_OK);
+        late.answers.n = 0;
+        assert_true(world_step(&w));
+    }
+    w.carry = NULL;
+    sotto_buf_free(&late.answers);
+    for (size_t i = 0; i < 6; i++)
+        assert_result(alice, m[i].request, SOTTO_RESULT_OK);
+}
+
 struct shuffle {
     size_t noted, given;
     const size_t *order; /* NULL: note them, and lose them */
@@ -248,6 +298,7 @@ int main(void)
         T(exactly_once_when_the_relay_is_killed_before_any_frame),
         T(exactly_once_when_the_relay_is_killed_after_any_frame),
         T(messages_go_both_ways),
+        T(receipts_before_the_answer),
         T(the_screen_has_the_order_of_writing),
     };
 
