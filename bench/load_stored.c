@@ -141,7 +141,7 @@ static void read_acked(struct load *l)
 
     if (in == NULL || fscanf(in, "%u %lu %lu", &l->tag, &sent, &f->acked) != 3 || getc(in) != '\n')
         load_die("%s: it does not say what was stored", l->o.file);
-    load_flow_room(f, sent);
+    load_flow_room(f, sent > 0 ? sent - 1 : 0); /* as when the last one was sent */
     if (fread(f->stored_map, 1, f->room / 8, in) != f->room / 8)
         load_die("%s: it ends too early", l->o.file);
     fclose(in);
