@@ -28,24 +28,26 @@
 static sqlite3 *db;
 static atomic_bool over;
 
-/* In a thread. */
+/* In a thread. ctx: an epoll set that is empty. */
 static void *stay_awake(void *ctx)
 {
-    int nothing = epoll_create1(EPOLL_CLOEXEC);
+    const int *nothing = ctx;
     struct epoll_event event;
 
-    while (!over && nothing >= 0)
-        (void)epoll_wait(nothing, &event, 1, 0);
+    while (!over)
+        (void)epoll_wait(*nothing, &event, 1, 0);
     return NULL;
 }
 
 static void keep_awake(long cpu, pthread_t *ret_thread)
 {
+    static int nothing;
     cpu_set_t set;
 
     CPU_ZERO(&set);
     CPU_SET((size_t)cpu, &set);
-    if (pthread_create(ret_thread, NULL, stay_awake, NULL) != 0 ||
+    if ((nothing = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+        pthread_create(ret_thread, NULL, stay_awake, &nothing) != 0 ||
         pthread_setaffinity_np(*ret_thread, sizeof set, &set) != 0) {
         fprintf(stderr, "sqlite_floor: CPU %ld cannot be kept awake\n", cpu);
         exit(1);

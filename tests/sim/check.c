@@ -116,11 +116,16 @@ static bool shown_right(const struct sim_run *s, const struct sim_sent *m, unsig
  */
 static bool may_stay_delivered(const struct sim_run *s, const struct sim_sent *m)
 {
-    for (unsigned at = 0; at < s->w->phone_count; at++)
-        if (s->account[at] == m->to && !s->revoked[at] &&
-            (!ever(s->restored[at]) || s->restored[at] < m->when))
+    bool any = false;
+
+    for (unsigned at = 0; at < s->w->phone_count; at++) {
+        if (s->account[at] != m->to || s->revoked[at])
+            continue;
+        if (!ever(s->restored[at]) || s->restored[at] < m->when)
             return false;
-    return true;
+        any = true;
+    }
+    return any;
 }
 
 static bool states_right(const struct sim_run *s, const struct sim_sent *m)

@@ -14,6 +14,9 @@
 #include "base/log.h"
 #include "crypto/kdf.h"
 #include "no_bugs.h"
+#define person person_known /* people.h has one too */
+#include "relay/core.h"
+#undef person
 
 /* --- the relay --- */
 
@@ -169,7 +172,8 @@ void rig_turn(struct rig *r)
         sotto_relay_synced(r->relay);
         rig_turn_unsynced(r);
     }
-    rig_turn_unsynced(r); /* what lingers leaves */
+    if (!r->dead && r->relay->lingering != NULL)
+        rig_turn_unsynced(r); /* what lingers leaves with the next one */
 }
 
 void rig_pass(struct rig *r, uint64_t ms)

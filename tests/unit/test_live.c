@@ -243,13 +243,18 @@ static void test_stopped_while_lingering(void **state)
 static void test_sender_goes_while_it_lingers(void **state)
 {
     (void)hand_over("one");
+    assert_non_null(r.relay->lingering);
     client_free(&a);
     rig_turn_unsynced(&r);
+    assert_null(r.relay->lingering);
     dev_connect(&r, &alice, &a, 0);
+    client_quiet(&a);
     (void)hand_over("two");
+    assert_non_null(r.relay->lingering); /* freed with the relay */
     rig_crash(&r);
     dev_connect(&r, &alice, &a, 0);
     dev_connect(&r, &bob, &b, 0);
+    client_quiet(&b);
 }
 
 static void test_acknowledged_costs_no_disk(void **state)
